@@ -1,0 +1,158 @@
+"""The catalogue of candidates: their names, estimators and the settings they try."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import partial
+from typing import Any
+
+from sklearn.base import BaseEstimator
+from sklearn.ensemble import (
+    HistGradientBoostingClassifier,
+    HistGradientBoostingRegressor,
+    RandomForestClassifier,
+    RandomForestRegressor,
+)
+from sklearn.linear_model import LogisticRegression, PoissonRegressor
+
+from polytask.candidates.base import Candidate
+from polytask.candidates.linear import Linear
+from polytask.candidates.multi_output import MultiOutput
+from polytask.candidates.networks import Network
+from polytask.candidates.per_task import PerTask
+from polytask.candidates.pooled import Pooled
+from polytask.candidates.task_deviations import TaskDeviations
+from polytask.data import frames
+from polytask.errors import SettingError
+from polytask.linear import (
+    GroupLasso,
+    GroupLassoCV,
+    MeanRegularized,
+    MeanRegularizedCV,
+    TaskLasso,
+    TaskLassoCV,
+    TaskRidge,
+    TaskRidgeCV,
+)
+from polytask.tasks import Task
+
+_FOREST = [
+    {"max_features": 0.4, "min_samples_leaf": 1},
+    {"max_features": 0.4, "min_samples_leaf": 5},
+    {"max_features": 1.0, "min_samples_leaf": 2},
+    {"max_features": "sqrt", "min_samples_leaf": 1},
+]
+_BOOSTING = [
+    {"learning_rate": 0.05, "max_iter": 150, "max_leaf_nodes": 8, "min_samples_leaf": 10},
+    {"learning_rate": 0.05, "max_iter": 100, "max_leaf_nodes": 4, "min_samples_leaf": 20, "l2_regularization": 5.0},
+    {"learning_rate": 0.1, "max_iter": 150, "max_leaf_nodes": 16, "min_samples_leaf": 10},
+    {"learning_rate": 0.05, "max_iter": 300, "max_leaf_nodes": 31, "min_samples_leaf": 20},
+]
+_NETWORK = [
+    {"weight_decay": 1e-2},
+    {"weight_decay": 1.0, "dropout": 0.1},
+    {"weight_decay": 1e-3, "hidden": (128, 128)},
+    {"weight_decay": 1e-1, "hidden": (32,)},
+]
+_PENALTIES = [{"C": c} for c in (0.1, 1.0, 0.01, 10.0)]
+
+
+def _forest(task: Task) -> BaseEstimator | None:
+    if task.is_classification:
+        return RandomForestClassifier(n_estimators=100)
+    return RandomForestRegressor(n_estimators=100)
+
+
+def _boosting(task: Task) -> BaseEstimator | None:
+    if task.is_classification:
+        return HistGradientBoostingClassifier(early_stopping=False)
+    return HistGradientBoostingRegressor(
+        early_stopping=False, loss="poisson" if task.kind == "counts" else "squared_error"
+    )
+
+
+
+
+def _logistic(task: Task) -> BaseEstimator | None:
+    return LogisticRegression(max_iter=500) if task.is_classification else None
+
+
+def _poisson(task: Task) -> BaseEstimator | None:
+    return PoissonRegressor(max_iter=500) if task.kind == "counts" else None
+
+
+def _smooth_deviations(task: Task) -> BaseEstimator | None:
+    base = _logistic(task) or _poisson(task)
+    return None if base is None else TaskDeviations(base)
+
+
+def _catalogue() -> dict[str, Candidate]:
+    deviations = [{"deviation": d, "strength": s} for d, s in ((0.3, 0.1), (0.3, 1.0), (0.1, 0.1), (1.0, 0.1))]
+    soft = [{**setting, "soft_strength": s} for setting, s in zip(_NETWORK, (1e-2, 1e-1, 1e-3, 1e-2))]
+    entries: list[Candidate] = [
+        Linear("ridge", "single", partial(TaskRidgeCV, standardize=True), TaskRidge, ["alpha"]),
+        Linear("lasso", "single", partial(TaskLassoCV, standardize=True, n_alphas=30), TaskLasso, ["alpha"]),
+        PerTask("logistic", _logistic, _PENALTIES),
+        PerTask("poisson", _poisson, [{"alpha": a} for a in (0.01, 1.0, 0.1, 1e-4)]),
+        PerTask("forest", _forest, _FOREST),
+        PerTask("boosting", _boosting, _BOOSTING),
+        Network("network", "single", "single", _NETWORK),
+        Linear("group lasso", "sharing", partial(GroupLassoCV, standardize=True, n_alphas=30), GroupLasso, ["alpha"]),
+        Linear(
+            "mean-regularized",
+            "sharing",
+            partial(MeanRegularizedCV, standardize=True),
+            MeanRegularized,
+            ["alpha", "sharing"],
+        ),
+        Pooled("mean-regularized logistic", _smooth_deviations, deviations),
+        MultiOutput("joint forest", RandomForestRegressor(n_estimators=100), _FOREST),
+        Pooled("pooled boosting", _boosting, _BOOSTING),
+        Network("hard sharing", "sharing", "hard", _NETWORK),
+        Network("soft sharing", "sharing", "soft", soft),
+    ]
+    return {c.name: c for c in entries}
+
+
+def default_candidates() -> list[Candidate]:
+    """All candidates of the catalogue; those that suit no task of the data are left out by `compare`."""
+    return list(_catalogue().values())
+
+
+def named_candidates(models: Iterable[Any] | None) -> list[Candidate]:
+    """Candidates from names of the catalogue, `Candidate` objects and (name, estimator) pairs.
+
+    Raises
+    ------
+    SettingError
+        For an unknown name (with the ones there are) or two candidates of one name.
+    """
+    if models is None:
+        return default_candidates()
+    catalogue = _catalogue()
+    chosen = [_one(model, catalogue) for model in models]
+    _check_names(chosen)
+    return chosen
+
+
+def _one(model: Any, catalogue: dict[str, Candidate]) -> Candidate:
+    if isinstance(model, Candidate):
+        return model
+    if isinstance(model, str):
+        if model not in catalogue:
+            raise SettingError(f"No candidate '{model}'.{frames.suggest(model, list(catalogue))}")
+        return catalogue[model]
+    if isinstance(model, tuple) and len(model) == 2 and isinstance(model[0], str):
+        return PerTask(model[0], model[1])
+    if isinstance(model, BaseEstimator):
+        return PerTask(type(model).__name__, model)
+    raise SettingError(
+        f"A candidate is a name, a (name, scikit-learn estimator) pair or a Candidate; got {model!r}."
+    )
+
+
+def _check_names(chosen: Sequence[Candidate]) -> None:
+    names = [c.name for c in chosen]
+    twice = {n for n in names if names.count(n) > 1}
+    if twice:
+        raise SettingError(f"Two candidates are named '{twice.pop()}'; names must be unique.")

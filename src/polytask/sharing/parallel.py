@@ -1,0 +1,266 @@
+"""Equal-shaped modules (towers, experts, heads) computed as one batched product instead of a Python loop.
+
+`ParallelLinear` is the building block with stacked weights. `Parallel` holds ordinary modules, so that each
+keeps parameters of its own (and their gradients stay None when it is not used), and computes all at once.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, vmap
+
+from polytask.errors import SettingError
+
+#: Modules without parameters that act on each entry alone, so they apply to the stacked tensor as they are.
+POINTWISE = (
+    nn.ReLU,
+    nn.GELU,
+    nn.SiLU,
+    nn.ELU,
+    nn.LeakyReLU,
+    nn.Tanh,
+    nn.Sigmoid,
+    nn.Softplus,
+    nn.Hardtanh,
+    nn.Identity,
+    nn.Dropout,
+)
+
+
+class ParallelLinear(nn.Module):
+    """T linear layers of equal shape in one batched product.
+
+    Parameters
+    ----------
+    n : int
+        Number of layers T.
+    d_in, d_out : int
+        Widths of each layer.
+    bias : bool
+
+    Attributes
+    ----------
+    weight : Parameter of shape (T, d_in, d_out)
+    bias : Parameter of shape (T, d_out) or None
+    """
+
+    def __init__(self, n: int, d_in: int, d_out: int, bias: bool = True) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(n, d_in, d_out))
+        self.bias = nn.Parameter(torch.empty(n, d_out)) if bias else None
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw all weights as `nn.Linear` does: uniform in ±1/√d_in."""
+        bound = 1 / math.sqrt(self.weight.shape[1])
+        for parameter in self.parameters():
+            nn.init.uniform_(parameter, -bound, bound)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Shapes: (n, d_in) for all layers, or (T, n, d_in) one input each → (T, n, d_out)."""
+        return batched_linear(x, self.weight.transpose(1, 2), self.bias)
+
+
+def batched_linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """``x_t W_tᵀ + b_t`` for all t.
+
+    Parameters
+    ----------
+    x : Tensor of shape (n, d_in) or (T, n, d_in)
+    weight : Tensor of shape (T, d_out, d_in)
+    bias : Tensor of shape (T, d_out) or None
+
+    Returns
+    -------
+    Tensor of shape (T, n, d_out)
+    """
+    n_members, d_out, d_in = weight.shape
+    if x.dim() == 2:
+        # One wide product reads the common input once; T narrow ones would read it T times.
+        wide = nn.functional.linear(x, weight.reshape(-1, d_in), None if bias is None else bias.reshape(-1))
+        return wide.view(x.shape[0], n_members, d_out).transpose(0, 1)
+    if bias is None:
+        return torch.bmm(x, weight.transpose(1, 2))
+    return torch.baddbmm(bias.unsqueeze(1), x, weight.transpose(1, 2))
+
+
+def parallel(modules: Sequence[nn.Module]) -> Parallel:
+    """Stack equal modules; calling the result equals calling each and stacking the outputs."""
+    return Parallel(modules)
+
+
+class Parallel(nn.Module):
+    """Modules of equal structure and shapes, computed together.
+
+    Three ways, the first that applies, reported in ``path``: "batched" (nested Sequential of Linear, LayerNorm,
+    Dropout and pointwise activations), "vmap" (any module without buffers), "loop" (modules with buffers such
+    as BatchNorm's running statistics, which must not mix).
+
+    Parameters
+    ----------
+    modules : sequence of Module
+        Equal up to the values of their parameters.
+
+    Raises
+    ------
+    SettingError
+        If there are none, or their structures or shapes differ.
+    """
+
+    def __init__(self, modules: Sequence[nn.Module]) -> None:
+        super().__init__()
+        modules = list(modules)
+        if not modules:
+            raise SettingError("parallel() needs at least one module.")
+        for i, module in enumerate(modules[1:], start=1):
+            if signature(module) != signature(modules[0]):
+                raise SettingError(f"Modules 0 and {i} differ in structure or shapes and cannot run as one product.")
+        self.members = nn.ModuleList(modules)
+        self._program = _program(modules[0])
+        if self._program is not None:
+            self.path = "batched"
+        else:
+            self.path = "loop" if any(True for _ in modules[0].buffers()) else "vmap"
+        self._leaves: dict[str, Tensor] | None = None
+
+    def __len__(self) -> int:
+        return len(self.members)
+
+    def forward(self, x: Tensor, members: Sequence[int] | None = None) -> Tensor:
+        """Run all members, or the chosen ones.
+
+        Parameters
+        ----------
+        x : Tensor
+            (n, …) the same input for all; with ``stacked`` (T, n, …) see `forward_stacked`.
+        members : sequence of int, optional
+
+        Returns
+        -------
+        Tensor of shape (T, n, …)
+        """
+        return self._run(x, members, stacked=False)
+
+    def forward_stacked(self, x: Tensor, members: Sequence[int] | None = None) -> Tensor:
+        """As `forward`, each member with an input of its own: x of shape (T, n, …)."""
+        return self._run(x, members, stacked=True)
+
+    def stacked(self, members: Sequence[int] | None = None) -> dict[str, Tensor]:
+        """Parameters by name, stacked: (T, *shape) each, with gradients that reach the members."""
+        if self._leaves is not None:
+            if members is None:
+                return self._leaves
+            index = torch.as_tensor(members, device=next(iter(self._leaves.values())).device)
+            return {name: leaf.index_select(0, index) for name, leaf in self._leaves.items()}
+        chosen = list(self.members) if members is None else [self.members[i] for i in members]
+        tables = [dict(module.named_parameters()) for module in chosen]
+        return {name: torch.stack([table[name] for table in tables]) for name in tables[0]}
+
+    # ------------------------------------------------------------------ one block of memory
+
+    def bind(self, values: Tensor, grads: Tensor) -> None:
+        """Move all parameters into one table, a row per member; gradients go into the other.
+
+        Training then updates, copies or restores a member by its row, at no cost per parameter. While bound,
+        gradients arrive in `grads` and not in the members' parameters.
+
+        Parameters
+        ----------
+        values, grads : Tensor of shape (T, number of parameters of one member)
+        """
+        self._leaves = {}
+        start = 0
+        for name, first in self.members[0].named_parameters():
+            stop = start + first.numel()
+            shape = (len(self), *first.shape)
+            leaf = values[:, start:stop].view(shape)
+            for i, module in enumerate(self.members):
+                parameter = module.get_parameter(name)
+                leaf[i].copy_(parameter.data)
+                parameter.data = leaf[i]
+            leaf = leaf.detach().requires_grad_()
+            leaf.grad = grads[:, start:stop].view(shape)
+            self._leaves[name] = leaf
+            start = stop
+
+    def unbind(self) -> None:
+        """Give every parameter its own memory again."""
+        self._leaves = None
+        for parameter in self.parameters():
+            parameter.data = parameter.data.clone()
+
+    # ------------------------------------------------------------------ the three ways
+
+    def _run(self, x: Tensor, members: Sequence[int] | None, stacked: bool) -> Tensor:
+        if self.path == "loop":
+            chosen = range(len(self)) if members is None else members
+            return torch.stack([self.members[i](x[k] if stacked else x) for k, i in enumerate(chosen)])
+        weights = self.stacked(members)
+        if self.path == "batched":
+            return self._run_batched(x, weights, len(self) if members is None else len(members), stacked)
+        base = self.members[0]
+        call = vmap(lambda w, v: functional_call(base, w, (v,)), in_dims=(0, 0 if stacked else None), randomness="different")
+        return call(weights, x)
+
+    def _run_batched(self, x: Tensor, weights: dict[str, Tensor], n_members: int, stacked: bool) -> Tensor:
+        starts_linear = bool(self._program) and isinstance(self._program[0][1], nn.Linear)
+        if not stacked and not (x.dim() == 2 and starts_linear):
+            x, stacked = x.expand(n_members, *x.shape), True
+        lead = x.shape[1:-1] if stacked else x.shape[:-1]
+        if stacked and x.dim() != 3:
+            x = x.reshape(n_members, -1, x.shape[-1])
+        for prefix, module in self._program:
+            if isinstance(module, nn.Linear):
+                x = batched_linear(x, weights[prefix + "weight"], weights.get(prefix + "bias"))
+            elif isinstance(module, nn.LayerNorm):
+                x = _batched_norm(x, module, weights.get(prefix + "weight"), weights.get(prefix + "bias"))
+            else:
+                # The mode of a member decides (train() and eval() reach it, and not a copy of it).
+                x = module(x)
+        return x if len(lead) == 1 else x.reshape(n_members, *lead, x.shape[-1])
+
+
+def signature(module: nn.Module) -> tuple[Any, ...]:
+    """Structure and shapes of a module; equal ones can be stacked."""
+    return repr(module), tuple((name, tuple(p.shape), p.dtype) for name, p in module.named_parameters())
+
+
+def fresh_copies(module: nn.Module, n: int) -> list[nn.Module]:
+    """The module and n − 1 copies of it with weights drawn anew (where layers can: ``reset_parameters``)."""
+    copies = [module]
+    for _ in range(n - 1):
+        other = copy.deepcopy(module)
+        for layer in other.modules():
+            reset = getattr(layer, "reset_parameters", None)
+            if callable(reset):
+                reset()
+        copies.append(other)
+    return copies
+
+
+def _batched_norm(x: Tensor, module: nn.LayerNorm, weight: Tensor | None, bias: Tensor | None) -> Tensor:
+    x = nn.functional.layer_norm(x, module.normalized_shape, eps=module.eps)
+    if weight is not None:
+        x = x * weight.unsqueeze(1)
+    return x if bias is None else x + bias.unsqueeze(1)
+
+
+def _program(module: nn.Module, prefix: str = "") -> list[tuple[str, nn.Module]] | None:
+    """The layers of a nested Sequential in order, or None when a layer is not known to batch."""
+    if type(module) is nn.Sequential:
+        out: list[tuple[str, nn.Module]] = []
+        for name, child in module.named_children():
+            part = _program(child, f"{prefix}{name}.")
+            if part is None:
+                return None
+            out += part
+        return out
+    known = type(module) is nn.Linear or type(module) in POINTWISE
+    norm = type(module) is nn.LayerNorm and len(module.normalized_shape) == 1
+    return [(prefix, module)] if known or norm else None

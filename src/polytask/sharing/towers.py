@@ -1,0 +1,112 @@
+"""One module per task; the equal-shaped ones among them are computed together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from polytask.sharing.parallel import Parallel, signature
+from polytask.sharing.rows import group_rows, ungroup_rows
+
+#: Up to this many outputs it is cheaper to compute all tasks' linear heads for every row than to group rows.
+DENSE_OUTPUTS = 512
+
+
+class Towers(nn.Module):
+    """A module per task (heads, or whole networks), each with its own number of outputs.
+
+    Parameters
+    ----------
+    modules : mapping of str to Module
+        Task name → module from (n, d) to (n, outputs of the task).
+    widths : mapping of str to int
+        Outputs of each task.
+
+    Attributes
+    ----------
+    columns : dict of str to slice
+        Where a task's outputs are in the table that `table` returns.
+    """
+
+    def __init__(self, modules: Mapping[str, nn.Module], widths: Mapping[str, int]) -> None:
+        super().__init__()
+        self.tasks = tuple(modules)
+        by_shape: dict[object, list[str]] = {}
+        for task, module in modules.items():
+            by_shape.setdefault(signature(module), []).append(task)
+        self.group_tasks = list(by_shape.values())
+        self.groups = nn.ModuleList(Parallel([modules[t] for t in names]) for names in self.group_tasks)
+        self.widths = [widths[names[0]] for names in self.group_tasks]
+        self.place = {t: (g, i) for g, names in enumerate(self.group_tasks) for i, t in enumerate(names)}
+        self.columns: dict[str, slice] = {}
+        start = 0
+        for names, width in zip(self.group_tasks, self.widths):
+            for task in names:
+                self.columns[task] = slice(start, start + width)
+                start += width
+        order = [self.tasks.index(t) for names in self.group_tasks for t in names]
+        inverse = [g * len(order) + i for g, i in (self.place[t] for t in self.tasks)]
+        self.register_buffer("_member", torch.tensor(inverse) % len(order), persistent=False)
+        self.register_buffer("_group", torch.tensor(inverse) // len(order), persistent=False)
+        self._in_order = order == list(range(len(order)))
+
+    def module(self, task: str) -> nn.Module:
+        group, i = self.place[task]
+        return self.groups[group].members[i]
+
+    def parameters_of(self, task: str) -> Iterator[nn.Parameter]:
+        return self.module(task).parameters()
+
+    def forward(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Outputs of the tasks in `inputs`, each over its own rows (n_t, d); others are not computed."""
+        return {task: self.module(task)(x) for task, x in inputs.items()}
+
+    def table(self, x: Tensor) -> Tensor:
+        """Outputs of all tasks for all rows: (n, d), or (T, n, d) an input per task → (n, total outputs)."""
+        parts = []
+        for names, group in zip(self.group_tasks, self.groups):
+            if x.dim() == 2:
+                out = group(x)
+            else:
+                out = group.forward_stacked(self._inputs_of(x, names))
+            parts.append(out.transpose(0, 1).flatten(1))
+        return parts[0] if len(parts) == 1 else torch.cat(parts, 1)
+
+    def own(self, x: Tensor, task_of_row: Tensor) -> Tensor:
+        """The output of each row's own task: (n, d) → (n, widest output), zero beyond a task's width."""
+        if len(self.groups) == 1:
+            return self._own_group(0, x, task_of_row)
+        out = x.new_zeros(len(x), max(self.widths))
+        group_of_row = self._group[task_of_row]
+        for g, width in enumerate(self.widths):
+            rows = (group_of_row == g).nonzero().squeeze(1)
+            if len(rows):
+                part = self._own_group(g, x[rows], self._member[task_of_row[rows]])
+                out = out.index_copy(0, rows, nn.functional.pad(part, (0, out.shape[1] - width)))
+        return out
+
+    def own_grouped(self, x: Tensor) -> Tensor:
+        """As `own` for rows that are grouped by task already: (T, m, d) → (T, m, widest output)."""
+        parts = [g.forward_stacked(self._inputs_of(x, names)) for names, g in zip(self.group_tasks, self.groups)]
+        if len(parts) == 1:
+            return parts[0]
+        widest = max(self.widths)
+        stacked = torch.cat([nn.functional.pad(part, (0, widest - part.shape[-1])) for part in parts])
+        inverse = torch.argsort(torch.tensor([self.tasks.index(t) for names in self.group_tasks for t in names]))
+        return stacked[inverse.to(x.device)]
+
+    def _own_group(self, g: int, x: Tensor, member: Tensor) -> Tensor:
+        group, width = self.groups[g], self.widths[g]
+        single = isinstance(group.members[0], nn.Linear)
+        if single and len(group) * width <= DENSE_OUTPUTS:
+            every = group(x).transpose(0, 1)
+            return every.gather(1, member.view(-1, 1, 1).expand(-1, 1, width)).squeeze(1)
+        grouped, place = group_rows(x, member, len(group))
+        return ungroup_rows(group.forward_stacked(grouped), place)
+
+    def _inputs_of(self, x: Tensor, names: Sequence[str]) -> Tensor:
+        if len(self.groups) == 1:
+            return x
+        return x[[self.tasks.index(t) for t in names]]

@@ -1,0 +1,10 @@
+"""How networks are trained: the loop, batches, losses, stopping and checkpoints."""
+
+from polytask.training.loop import train
+from polytask.training.model import NetworkModel
+from polytask.training.sampling import TaskSampler
+from polytask.training.settings import Training
+from polytask.training.tensors import TaskTensors
+from polytask.training.units import Units, find_units
+
+__all__ = ["NetworkModel", "TaskSampler", "TaskTensors", "Training", "Units", "find_units", "train"]

@@ -1,0 +1,143 @@
+"""From task data to a trained network that predicts: units, tensors, the loop, and back to the targets' units."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from polytask.balancing import Balancer
+from polytask.data import TaskData
+from polytask.errors import DataError, SettingError
+from polytask.sharing import Sharing
+from polytask.tasks import Task
+from polytask.training.loop import History, seeded, train
+from polytask.training.sampling import TaskSampler
+from polytask.training.settings import Training, find_device
+from polytask.training.tensors import TaskTensors, as_matrix
+from polytask.training.units import Units, find_units
+
+#: Rows predicted at a time.
+CHUNK = 16384
+
+
+class NetworkModel:
+    """A trained network, its tasks and their units.
+
+    Attributes
+    ----------
+    sharing : Sharing
+    tasks : tuple of Task
+    units : dict of str to Units
+    history : list of dict
+        One record per epoch, see `polytask.training.loop.train`.
+    """
+
+    def __init__(self, sharing: Sharing, tasks: Sequence[Task], units: Mapping[str, Units], history: History) -> None:
+        self.sharing = sharing
+        self.tasks = tuple(tasks)
+        self.units = dict(units)
+        self.history = history
+
+    @classmethod
+    def fit(
+        cls,
+        build: Callable[[int, dict[str, int]], Sharing],
+        data: TaskData,
+        validation: TaskData | None,
+        balancer: Balancer,
+        settings: Training,
+        *,
+        seed: int = 0,
+        callback: Callable[[dict[str, Any]], None] | None = None,
+    ) -> NetworkModel:
+        """Build a network and train it.
+
+        Parameters
+        ----------
+        build : callable
+            ``(number of features, {task: outputs}) -> Sharing``; called under the seed.
+        data, validation : TaskData
+            Over finite float matrices with the same columns and tasks.
+        """
+        device = find_device(settings.device)
+        heads = {task.name: task.n_outputs for task in data.tasks}
+        with seeded(seed, device):
+            sharing = build(data.X.shape[1], heads)
+        if sharing.heads != heads:
+            raise SettingError(f"The network has heads {sharing.heads}, but the data needs {heads}.")
+        sharing.to(device)
+        units = find_units(data)
+        layout = "pairs" if _needs_pairs(data, settings) else "rows"
+        dtype = next((p.dtype for p in sharing.parameters()), torch.float32)
+        tensors = [
+            None if part is None else TaskTensors(part, units, sharing.columns, layout, device, dtype)
+            for part in (data, validation)
+        ]
+        history = train(sharing, tensors[0], tensors[1], balancer, settings, seed=seed, callback=callback)
+        return cls(sharing.to("cpu"), data.tasks, units, history)
+
+    def predict_tasks(self, X: Any, rows: Mapping[str, np.ndarray | None] | None = None) -> dict[str, np.ndarray]:
+        """Predictions per task in the target's own units.
+
+        Parameters
+        ----------
+        X : ndarray or csr_matrix of shape (n, p)
+        rows : mapping of str to ndarray of int or None, optional
+            Task → rows it is asked for (None: all). No mapping: all tasks for all rows.
+
+        Returns
+        -------
+        dict of str to ndarray
+            Means (n,), probabilities of the second class (n,), or of all classes or labels (n, k).
+        """
+        rows = dict.fromkeys(t.name for t in self.tasks) if rows is None else rows
+        known = {task.name for task in self.tasks}
+        for name in rows:
+            if name not in known:
+                raise DataError(f"No task '{name}'; this model has: {', '.join(sorted(known))}.")
+        parameter = next(self.sharing.parameters())
+        x = torch.as_tensor(np.ascontiguousarray(as_matrix(X)), dtype=parameter.dtype)
+        self.sharing.eval()
+        with torch.no_grad():
+            outputs = self._outputs(x, rows)
+        return {name: self.units[name].predict(outputs[name]) for name in rows}
+
+    def _outputs(self, x: torch.Tensor, rows: Mapping[str, np.ndarray | None]) -> dict[str, np.ndarray]:
+        if len(rows) == len(self.tasks) and all(index is None for index in rows.values()):
+            table = np.concatenate([self.sharing.table(part).numpy() for part in x.split(CHUNK)])
+            return {name: table[:, columns] for name, columns in self.sharing.columns.items()}
+        index = {t: None if r is None else torch.as_tensor(np.asarray(r), dtype=torch.int64) for t, r in rows.items()}
+        return {name: out.numpy() for name, out in self.sharing(x, index).items()}
+
+    # ------------------------------------------------------------------ to and from plain data
+
+    def to_state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        """Weights as arrays, everything else as data for JSON."""
+        tensors = {name: value.detach().cpu().numpy().copy() for name, value in self.sharing.state_dict().items()}
+        config = {
+            "sharing": self.sharing.describe(),
+            "tasks": [task.to_dict() for task in self.tasks],
+            "units": {name: units.to_dict() for name, units in self.units.items()},
+            "history": self.history,
+        }
+        return tensors, config
+
+    @classmethod
+    def from_state(cls, sharing: Sharing, tensors: Mapping[str, np.ndarray], config: Mapping[str, Any]) -> NetworkModel:
+        """Load weights into a network of the same architecture."""
+        sharing.load_state_dict({name: torch.as_tensor(value) for name, value in tensors.items()})
+        sharing.eval()
+        tasks = [Task(**state) for state in config["tasks"]]
+        units = {name: Units.from_dict(state) for name, state in config["units"].items()}
+        return cls(sharing, tasks, units, config["history"])
+
+
+def _needs_pairs(data: TaskData, settings: Training) -> bool:
+    """Whether batches are sets of labels: tasks with rows of their own, or batches drawn task by task."""
+    by_task = isinstance(settings.sampling, TaskSampler) or settings.sampling == "every_task"
+    labels = sum(len(rows) for rows in data.rows.values())
+    one_label_per_row = labels == len(np.unique(np.concatenate(list(data.rows.values()))))
+    return by_task or (len(data.tasks) > 1 and one_label_per_row)

@@ -1,0 +1,112 @@
+"""AdamW over blocks of parameters, which leaves out the rows of tasks that have no loss in a step.
+
+Loshchilov, I., Hutter, F. (2019). Decoupled weight decay regularization. ICLR.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+from torch.optim.adamw import adamw
+
+from polytask.training.packing import SHARED, Block
+
+BETA1, BETA2, EPS = 0.9, 0.999, 1e-8
+
+
+class BlockAdamW:
+    """AdamW; a row that takes no part keeps its value, its moments and its step count.
+
+    That is what `torch.optim.AdamW` does to a parameter whose gradient is None. A gradient of zero is
+    different: momentum and weight decay would still move it.
+
+    Parameters
+    ----------
+    blocks : sequence of Block
+    weight_decay : float
+    """
+
+    def __init__(self, blocks: Sequence[Block], weight_decay: float) -> None:
+        self.blocks = blocks
+        self.weight_decay = weight_decay
+        self.first = [torch.zeros_like(b.values) for b in blocks]
+        self.second = [torch.zeros_like(b.values) for b in blocks]
+        self.steps = [torch.zeros(len(b.owners), 1, dtype=torch.float32, device=b.values.device) for b in blocks]
+        self._common = [torch.zeros((), dtype=torch.float32, device=b.values.device) for b in blocks]
+        #: Whether all rows of a block have taken part in every step so far.
+        self._even = [True] * len(blocks)
+
+    def zero_grad(self) -> None:
+        for block in self.blocks:
+            block.grads.zero_()
+
+    def step(self, lr: float, active: Tensor | None = None) -> None:
+        """One step.
+
+        Parameters
+        ----------
+        lr : float
+        active : bool Tensor of shape (T,), optional
+            Tasks that had a loss; None: all of them.
+        """
+        for i, block in enumerate(self.blocks):
+            if active is None or block.is_shared:
+                mask = None
+            else:
+                mask = active[block.owners.clamp(min=0)] | (block.owners == SHARED)
+                mask = None if bool(mask.all()) else mask
+            if mask is None and self._even[i]:
+                self._step_all(i, lr)
+            else:
+                self._step_rows(i, lr, mask)
+
+    def _step_all(self, i: int, lr: float) -> None:
+        block = self.blocks[i]
+        adamw(
+            [block.values],
+            [block.grads],
+            [self.first[i]],
+            [self.second[i]],
+            [],
+            [self._common[i]],
+            fused=block.values.device.type in ("cpu", "cuda"),
+            amsgrad=False,
+            beta1=BETA1,
+            beta2=BETA2,
+            lr=lr,
+            weight_decay=self.weight_decay,
+            eps=EPS,
+            maximize=False,
+        )
+
+    def _step_rows(self, i: int, lr: float, mask: Tensor | None) -> None:
+        block, first, second = self.blocks[i], self.first[i], self.second[i]
+        if self._even[i]:
+            self.steps[i].fill_(self._common[i].item())
+            self._even[i] = False
+        take = torch.ones_like(self.steps[i]) if mask is None else mask.unsqueeze(1).to(torch.float32)
+        steps = self.steps[i].add_(take).clamp(min=1)
+        take = take.to(block.values.dtype)
+        first.lerp_(block.grads, take * (1 - BETA1))
+        second.lerp_(block.grads * block.grads, take * (1 - BETA2))
+        root = (second / (1 - BETA2**steps)).sqrt_().add_(EPS)
+        block.values.mul_(1 - lr * self.weight_decay * take)
+        block.values.addcdiv_(first * (take * lr / (1 - BETA1**steps)), root, value=-1)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        state = {}
+        for i in range(len(self.blocks)):
+            state[f"{i}.first"], state[f"{i}.second"] = self.first[i], self.second[i]
+            state[f"{i}.steps"], state[f"{i}.common"] = self.steps[i], self._common[i]
+            state[f"{i}.even"] = torch.tensor(self._even[i])
+        return state
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        for i in range(len(self.blocks)):
+            self.first[i].copy_(state[f"{i}.first"])
+            self.second[i].copy_(state[f"{i}.second"])
+            self.steps[i].copy_(state[f"{i}.steps"])
+            self._common[i].copy_(state[f"{i}.common"])
+            self._even[i] = bool(state[f"{i}.even"])

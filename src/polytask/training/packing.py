@@ -1,0 +1,114 @@
+"""A network's parameters in a few blocks of memory, one row per owner.
+
+The shared parameters are one row; the parameters of T equal towers are T rows. Then clipping, the optimizer,
+snapshots and leaving out a task that has no labels in a batch are operations on a few tables, and not
+on hundreds of small tensors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from polytask.errors import TrainingError
+from polytask.sharing import Parallel, Sharing
+
+#: Owner of parameters that several tasks use.
+SHARED = -1
+
+
+@dataclass
+class Block:
+    """Parameters of R owners, P each.
+
+    Attributes
+    ----------
+    values, grads : Tensor of shape (R, P)
+    owners : int64 Tensor of shape (R,)
+        Position of the task that a row belongs to, or `SHARED`.
+    """
+
+    values: Tensor
+    grads: Tensor
+    owners: Tensor
+
+    @property
+    def is_shared(self) -> bool:
+        return bool((self.owners == SHARED).all())
+
+
+@contextmanager
+def packed(sharing: Sharing, tasks: Sequence[str]) -> Iterator[list[Block]]:
+    """Move the trainable parameters of a network into blocks for the duration of a `with`.
+
+    Parameters
+    ----------
+    sharing : Sharing
+    tasks : sequence of str
+        The order that `Block.owners` refers to.
+    """
+    owner_of = {id(p): i for i, task in enumerate(tasks) for p in sharing.task_parameters(task)}
+    bound: list[Parallel] = []
+    blocks: list[Block] = []
+    done: set[int] = set()
+    for module in sharing.modules():
+        if isinstance(module, Parallel) and _can_bind(module):
+            blocks.append(_bind(module, owner_of))
+            bound.append(module)
+            done.update(id(p) for p in module.parameters())
+    loose = [p for p in sharing.parameters() if p.requires_grad and id(p) not in done]
+    blocks += _loose_blocks(loose, owner_of)
+    if not blocks:
+        raise TrainingError("The network has no parameters to train: all of them are frozen.")
+    try:
+        yield blocks
+    finally:
+        for module in bound:
+            module.unbind()
+        for parameter in loose:
+            parameter.data = parameter.data.clone()
+            parameter.grad = None
+
+
+def _can_bind(module: Parallel) -> bool:
+    """Only members that are equal in type and all trained, and no parameter that two members share."""
+    parameters = list(module.parameters())
+    per_member = sum(1 for _ in module.members[0].parameters())
+    same_type = len({(p.dtype, p.device) for p in parameters}) == 1
+    return (
+        module.path != "loop"
+        and same_type
+        and len(parameters) == per_member * len(module)
+        and all(p.requires_grad for p in parameters)
+    )
+
+
+def _bind(module: Parallel, owner_of: dict[int, int]) -> Block:
+    first = next(iter(module.parameters()))
+    width = sum(p.numel() for p in module.members[0].parameters())
+    values = first.new_empty(len(module), width).detach()
+    grads = torch.zeros_like(values)
+    owners = [owner_of.get(id(next(iter(m.parameters()))), SHARED) for m in module.members]
+    module.bind(values, grads)
+    return Block(values, grads, torch.tensor(owners, device=values.device))
+
+
+def _loose_blocks(parameters: list[nn.Parameter], owner_of: dict[int, int]) -> list[Block]:
+    by_owner: dict[tuple[int, torch.dtype, torch.device], list[nn.Parameter]] = {}
+    for p in parameters:
+        by_owner.setdefault((owner_of.get(id(p), SHARED), p.dtype, p.device), []).append(p)
+    blocks = []
+    for (owner, _, device), members in by_owner.items():
+        values = torch.cat([p.detach().reshape(-1) for p in members])
+        grads = torch.zeros_like(values)
+        start = 0
+        for p in members:
+            stop = start + p.numel()
+            p.data, p.grad = values[start:stop].view(p.shape), grads[start:stop].view(p.shape)
+            start = stop
+        blocks.append(Block(values.unsqueeze(0), grads.unsqueeze(0), torch.tensor([owner], device=device)))
+    return blocks
