@@ -58,6 +58,7 @@ class BestModel:
         named: bool,
         form: str,
         task_column: str | None,
+        target_column: str | None = None,
     ) -> None:
         self.tasks = tuple(tasks)
         self.parts = list(parts)
@@ -67,6 +68,7 @@ class BestModel:
         self.named = named
         self.form = form
         self.task_column = task_column
+        self.target_column = target_column
 
     @property
     def task_names(self) -> list[str]:
@@ -189,7 +191,8 @@ class BestModel:
             )
         if not self.named or found is None:
             return X
-        extra = [n for n in found if n not in self.feature_names and n not in self.task_names]
+        known = {*self.feature_names, *self.task_names, self.target_column}
+        extra = [n for n in found if n not in known]
         if extra:
             shown = ", ".join(f"'{n}'" for n in extra[:5]) + (", …" if len(extra) > 5 else "")
             warnings.warn(f"Columns the model does not know are not used: {shown}.", PolytaskWarning, stacklevel=4)
@@ -266,7 +269,7 @@ def refit(
     named = frames.column_names(data.X) is not None
     return BestModel(
         data.tasks, parts, transformer, scaler, feature_names=data.feature_names, named=named,
-        form=data.form, task_column=data.task_column,
+        form=data.form, task_column=data.task_column, target_column=data.target_column,
     )
 
 

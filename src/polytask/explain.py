@@ -171,7 +171,7 @@ def _as_regression(data: TaskData) -> TaskData:
         y = np.nanmean(y, axis=1) if y.ndim == 2 else y.astype(float)
         targets[task.name] = (y - y.mean()) / (y.std() or 1.0)
     tasks = [Task(t.name, "regression") for t in data.tasks]
-    return TaskData(data.X, tasks, data.rows, targets, data.weights, form=data.form, task_column=data.task_column)
+    return data.with_targets(tasks, targets)
 
 
 def _ridge(data: TaskData) -> Any:

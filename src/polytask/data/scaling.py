@@ -45,10 +45,7 @@ class TargetScaler:
             if name in targets:
                 targets[name] = (targets[name] - mean) / self.scale_[name]
         tasks = [t.with_(scale=False) if t.name in self.mean_ else t for t in data.tasks]
-        return TaskData(
-            data.X, tasks, data.rows, targets, data.weights, groups=data.groups, time=data.time,
-            form=data.form, task_column=data.task_column,
-        )
+        return data.with_targets(tasks, targets)
 
     def inverse(self, predictions: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Predictions back in the targets' own units."""

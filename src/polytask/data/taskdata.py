@@ -40,8 +40,8 @@ class TaskData:
     groups, time : ndarray of shape (n_rows,) or None
         Rows of one group stay together in folds; time orders them.
     form : {"wide", "long", "dict"}
-    task_column : str or None
-        The column that held the task in long form; it is a column of the tables given to `predict`.
+    task_column, target_column : str or None
+        The columns that held task and target in long form. Tables given to `predict` have the task column.
     """
 
     def __init__(
@@ -56,6 +56,7 @@ class TaskData:
         time: np.ndarray | None = None,
         form: str = "wide",
         task_column: str | None = None,
+        target_column: str | None = None,
     ) -> None:
         self.X = X
         self.tasks = check_unique(tasks)
@@ -66,6 +67,7 @@ class TaskData:
         self.time = time
         self.form = form
         self.task_column = task_column
+        self.target_column = target_column
 
     # ------------------------------------------------------------------ construction
 
@@ -202,7 +204,7 @@ class TaskData:
         weight = _row_vector(special.get(sample_weight or ""), len(y), "sample_weight")
         weights = {name: weight[index] for name, index in rows.items()}
         return cls(X, resolved, rows, targets, weights, groups=special.get(groups or ""),
-                   time=special.get(time or ""), form="long", task_column=task)
+                   time=special.get(time or ""), form="long", task_column=task, target_column=target)
 
     @classmethod
     def from_dict(
@@ -318,6 +320,10 @@ class TaskData:
             raise DataError(f"The new table has {frames.n_rows(X)} rows, the data has {self.n_rows}.")
         return self._like(X, self.tasks, self.rows, self.targets, self.weights)
 
+    def with_targets(self, tasks: Sequence[Task], targets: dict[str, np.ndarray]) -> TaskData:
+        """The same rows and weights with other targets, e.g. scaled ones."""
+        return self._like(self.X, tasks, self.rows, targets, self.weights)
+
     def select(self, names: Sequence[str]) -> TaskData:
         """Only these tasks (all rows stay)."""
         tasks = [self.task(name) for name in names]
@@ -330,7 +336,7 @@ class TaskData:
         groups = self.groups if index is None or self.groups is None else self.groups[index]
         time = self.time if index is None or self.time is None else self.time[index]
         return TaskData(X, tasks, rows, targets, weights, groups=groups, time=time,
-                        form=self.form, task_column=self.task_column)
+                        form=self.form, task_column=self.task_column, target_column=self.target_column)
 
 
 # ---------------------------------------------------------------------- helpers of the constructors

@@ -57,7 +57,13 @@ def _number_losses(task: Task, y: np.ndarray, prediction: np.ndarray, n_train: i
 
 
 def constant_prediction(task: Task, y: np.ndarray, weights: np.ndarray, n: int) -> np.ndarray:
-    """What the best constant model says for `n` rows: mean, median, or class frequencies of the training labels."""
+    """What the best constant model says for `n` rows: mean, median, or class frequencies of the training labels.
+
+    Without any training label it says zero, the mean of a scaled target, or that all classes are alike.
+    """
+    if len(y) == 0 or weights.sum() == 0:
+        shape = (n, task.n_outputs) if task.kind in ("multiclass", "multilabel") else (n,)
+        return np.full(shape, 1.0 / task.n_outputs if task.kind == "multiclass" else 0.5 * task.is_classification)
     if task.loss_name == "absolute_error":
         return np.full(n, np.median(y))
     if task.kind == "multiclass" and y.ndim == 1:

@@ -35,10 +35,12 @@ def split_rows(table: LabelledTable, cv: Any) -> list[Split]:
     """
     if isinstance(cv, (int, np.integer)):
         return _k_folds(table, int(cv))
-    if hasattr(cv, "split"):
+    if hasattr(cv, "split") and not isinstance(cv, str):
         return list(cv.split(np.zeros((table.n_rows, 1)), groups=table.groups))
     if isinstance(cv, Iterable) and not isinstance(cv, str):
-        return [(np.asarray(train), np.asarray(test)) for train, test in cv]
+        folds = [(np.asarray(train), np.asarray(test)) for train, test in cv]
+        if folds:
+            return folds
     raise SettingError(f"cv must be an int, a splitter or a list of (train, test) indices, got {cv!r}.")
 
 

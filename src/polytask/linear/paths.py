@@ -76,9 +76,11 @@ def coef_path(
     solve: Callable[[Moments, np.ndarray], Solution], moments: Moments, grid: np.ndarray, scaling: Scaling
 ) -> CoefPath:
     """Solve on scaled moments and bring the coefficients back to the data's units."""
-    solution = solve(scaling.apply(moments), grid)
+    scaled = scaling.apply(moments)
+    solution = solve(scaled, grid)
     x_scale, y_scale = scaling.scales(moments)
-    coef = solution.coef * (y_scale[:, None] / x_scale)
+    # Eigenbases leave rounding error where a feature is constant everywhere.
+    coef = solution.coef * (y_scale[:, None] / x_scale) * (scaled.variance > 0)
     intercept = np.zeros(coef.shape[:2])
     if scaling.fit_intercept:
         x_mean, y_mean = _task_means(moments)

@@ -118,6 +118,12 @@ class Sharing(nn.Module, ABC):
         """The shared representation of the last forward pass, or None where nothing is shared."""
         return self._features
 
+    def remember(self, h: Tensor) -> Tensor:
+        """Keep `h` as the representation that `features` returns; called in forward passes."""
+        # Not through Module.__setattr__, which takes longer than a small layer.
+        self.__dict__["_features"] = h
+        return h
+
     def penalty(self) -> Tensor | None:
         """A term to add to the objective, or None."""
         return None

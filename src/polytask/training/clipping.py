@@ -12,7 +12,7 @@ from polytask.training.packing import Block
 
 
 def clip_gradients(blocks: Sequence[Block], limit: float | None, tasks: Sequence[str]) -> None:
-    """Scale gradients down to a norm of at most `limit`: the shared ones together, each task's own apart.
+    """Collect the gradients of a step and scale them down to a norm of at most `limit`: the shared ones together, each task's own apart.
 
     A task with a large gradient must not slow down networks that it does not share.
 
@@ -22,6 +22,7 @@ def clip_gradients(blocks: Sequence[Block], limit: float | None, tasks: Sequence
         For a gradient that is not finite, naming the parameters' owner, before anything moves.
     """
     for block in blocks:
+        block.collect()
         norms = torch.linalg.vector_norm(block.grads, dim=1, keepdim=True)
         largest = norms.max().item()
         if not math.isfinite(largest):

@@ -76,7 +76,7 @@ def train(
                 _log(settings.log, record)
                 bar.update()
                 if settings.progress:
-                    bar.set_postfix({t: f"{v:.3g}" for t, v in (record["validation"] or record["train"]).items()})
+                    bar.set_postfix_str(_shown(record["validation"] or record["train"]))
                 if callback is not None:
                     callback(record)
         run.restore_best()
@@ -127,15 +127,14 @@ class _Run:
             n, d = self._step(index.to(self.data.device), rate, active)
             numerator += n
             denominator += d
+        validation = self._validate()
         record = {
             "epoch": self.epoch,
             "learning_rate": rate,
             "train": self._by_task(_ratio(numerator, denominator)),
-            "validation": self._validate(),
+            "validation": None if validation is None else self._by_task(validation),
+            "objective": None if validation is None else self._judge(validation),
         }
-        record["objective"] = None
-        if self.stopping is not None:
-            record["objective"] = self._judge(np.array([v for v in self._last_validation]))
         self.history.append(record)
         self.epoch += 1
         return record
@@ -198,15 +197,14 @@ class _Run:
 
     # ------------------------------------------------------------------ validation and stopping
 
-    def _validate(self) -> dict[str, float] | None:
+    def _validate(self) -> np.ndarray | None:
         if self.validation is None:
             return None
         self.sharing.eval()
         with torch.no_grad():
-            self._last_validation = _ratio(*self.validation.sums(self.sharing))
-        return self._by_task(self._last_validation)
+            return _ratio(*self.validation.sums(self.sharing))
 
-    def _judge(self, losses: np.ndarray) -> float:
+    def _judge(self, losses: np.ndarray) -> float | None:
         """Keep weights that are the best so far; returns the mean relative validation loss."""
         assert self.stopping is not None
         improved, joint = self.stopping.update(self.epoch, losses)
@@ -217,7 +215,7 @@ class _Run:
             self._keep(improved | ~self.stopping.judged)
         if self.settings.schedule == "plateau":
             self.rate_factor = plateau_factor(self.stopping.stale, self.settings.patience, self.rate_factor)
-        return float(np.nanmean(losses / self.stopping.reference)) if self.stopping.judged.any() else float("nan")
+        return float(np.nanmean(losses / self.stopping.reference)) if self.stopping.judged.any() else None
 
     def _keep(self, tasks: np.ndarray | None) -> None:
         """Copy all weights, or the rows of some tasks, to the best ones."""
@@ -253,8 +251,8 @@ class _Run:
             return cosine_factor(self.epoch, self.settings.max_epochs)
         return self.rate_factor
 
-    def _by_task(self, losses: np.ndarray) -> dict[str, float]:
-        return dict(zip(self.data.tasks, losses.tolist()))
+    def _by_task(self, losses: np.ndarray) -> dict[str, float | None]:
+        return {t: None if np.isnan(v) else v for t, v in zip(self.data.tasks, losses.tolist())}
 
     # ------------------------------------------------------------------ checkpoints
 
@@ -340,3 +338,10 @@ def _log(path: str | Path | None, record: dict[str, Any]) -> None:
     if path is not None:
         with open(path, "a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")
+
+
+def _shown(losses: dict[str, float | None]) -> str:
+    """Losses for the progress bar: all of a few tasks, or the worst of many."""
+    known = {t: v for t, v in losses.items() if v is not None}
+    names = list(known) if len(known) <= 6 else sorted(known, key=lambda t: -known[t])[:6]
+    return " ".join(f"{t}={known[t]:.3g}" for t in names) + (" …" if len(known) > 6 else "")

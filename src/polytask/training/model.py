@@ -13,10 +13,11 @@ from polytask.data import TaskData
 from polytask.errors import DataError, SettingError
 from polytask.sharing import Sharing
 from polytask.tasks import Task
+from polytask.training.inputs import InputScaler, as_matrix
 from polytask.training.loop import History, seeded, train
 from polytask.training.sampling import TaskSampler
 from polytask.training.settings import Training, find_device
-from polytask.training.tensors import TaskTensors, as_matrix
+from polytask.training.tensors import TaskTensors
 from polytask.training.units import Units, find_units
 
 #: Rows predicted at a time.
@@ -31,14 +32,19 @@ class NetworkModel:
     sharing : Sharing
     tasks : tuple of Task
     units : dict of str to Units
+    inputs : InputScaler
     history : list of dict
         One record per epoch, see `polytask.training.loop.train`.
     """
 
-    def __init__(self, sharing: Sharing, tasks: Sequence[Task], units: Mapping[str, Units], history: History) -> None:
-        self.sharing = sharing
+    def __init__(
+        self, sharing: Sharing, tasks: Sequence[Task], units: Mapping[str, Units], inputs: InputScaler, history: History
+    ) -> None:
+        # Sums in double precision do not depend on how many rows are predicted at a time.
+        self.sharing = sharing.double() if sharing.settings is not None else sharing
         self.tasks = tuple(tasks)
         self.units = dict(units)
+        self.inputs = inputs
         self.history = history
 
     @classmethod
@@ -50,6 +56,7 @@ class NetworkModel:
         balancer: Balancer,
         settings: Training,
         *,
+        scale_inputs: bool = True,
         seed: int = 0,
         callback: Callable[[dict[str, Any]], None] | None = None,
     ) -> NetworkModel:
@@ -61,6 +68,8 @@ class NetworkModel:
             ``(number of features, {task: outputs}) -> Sharing``; called under the seed.
         data, validation : TaskData
             Over finite float matrices with the same columns and tasks.
+        scale_inputs : bool
+            Standardise the features.
         """
         device = find_device(settings.device)
         heads = {task.name: task.n_outputs for task in data.tasks}
@@ -69,15 +78,15 @@ class NetworkModel:
         if sharing.heads != heads:
             raise SettingError(f"The network has heads {sharing.heads}, but the data needs {heads}.")
         sharing.to(device)
-        units = find_units(data)
+        units, inputs = find_units(data), InputScaler.fit(as_matrix(data.X), scale_inputs)
         layout = "pairs" if _needs_pairs(data, settings) else "rows"
         dtype = next((p.dtype for p in sharing.parameters()), torch.float32)
         tensors = [
-            None if part is None else TaskTensors(part, units, sharing.columns, layout, device, dtype)
+            None if part is None else TaskTensors(part, inputs.transform(as_matrix(part.X)), units, sharing.columns, layout, device, dtype)
             for part in (data, validation)
         ]
         history = train(sharing, tensors[0], tensors[1], balancer, settings, seed=seed, callback=callback)
-        return cls(sharing.to("cpu"), data.tasks, units, history)
+        return cls(sharing.to("cpu"), data.tasks, units, inputs, history)
 
     def predict_tasks(self, X: Any, rows: Mapping[str, np.ndarray | None] | None = None) -> dict[str, np.ndarray]:
         """Predictions per task in the target's own units.
@@ -99,7 +108,7 @@ class NetworkModel:
             if name not in known:
                 raise DataError(f"No task '{name}'; this model has: {', '.join(sorted(known))}.")
         parameter = next(self.sharing.parameters())
-        x = torch.as_tensor(np.ascontiguousarray(as_matrix(X)), dtype=parameter.dtype)
+        x = torch.as_tensor(self.inputs.transform(as_matrix(X)), dtype=parameter.dtype)
         self.sharing.eval()
         with torch.no_grad():
             outputs = self._outputs(x, rows)
@@ -116,7 +125,8 @@ class NetworkModel:
 
     def to_state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """Weights as arrays, everything else as data for JSON."""
-        tensors = {name: value.detach().cpu().numpy().copy() for name, value in self.sharing.state_dict().items()}
+        tensors = {f"network.{k}": _saved(v, self.sharing) for k, v in self.sharing.state_dict().items()}
+        tensors["inputs.mean"], tensors["inputs.scale"] = self.inputs.mean, self.inputs.scale
         config = {
             "sharing": self.sharing.describe(),
             "tasks": [task.to_dict() for task in self.tasks],
@@ -128,11 +138,20 @@ class NetworkModel:
     @classmethod
     def from_state(cls, sharing: Sharing, tensors: Mapping[str, np.ndarray], config: Mapping[str, Any]) -> NetworkModel:
         """Load weights into a network of the same architecture."""
-        sharing.load_state_dict({name: torch.as_tensor(value) for name, value in tensors.items()})
+        weights = {k.removeprefix("network."): torch.as_tensor(v) for k, v in tensors.items() if k.startswith("network.")}
+        sharing.load_state_dict(weights)
+        inputs = InputScaler(np.asarray(tensors["inputs.mean"]), np.asarray(tensors["inputs.scale"]))
         sharing.eval()
         tasks = [Task(**state) for state in config["tasks"]]
         units = {name: Units.from_dict(state) for name, state in config["units"].items()}
-        return cls(sharing, tasks, units, config["history"])
+        return cls(sharing, tasks, units, inputs, config["history"])
+
+
+def _saved(value: torch.Tensor, sharing: Sharing) -> np.ndarray:
+    """As an array; weights were trained in single precision, so nothing is lost by storing them so."""
+    if sharing.settings is not None and value.dtype == torch.float64:
+        value = value.float()
+    return value.detach().cpu().numpy().copy()
 
 
 def _needs_pairs(data: TaskData, settings: Training) -> bool:

@@ -40,7 +40,7 @@ class BlockAdamW:
 
     def zero_grad(self) -> None:
         for block in self.blocks:
-            block.grads.zero_()
+            block.zero_grad()
 
     def step(self, lr: float, active: Tensor | None = None) -> None:
         """One step.
@@ -52,15 +52,22 @@ class BlockAdamW:
             Tasks that had a loss; None: all of them.
         """
         for i, block in enumerate(self.blocks):
-            if active is None or block.is_shared:
+            if active is None or block.all_shared:
                 mask = None
             else:
-                mask = active[block.owners.clamp(min=0)] | (block.owners == SHARED)
-                mask = None if bool(mask.all()) else mask
+                mask = self._taking_part(i, active)
             if mask is None and self._even[i]:
                 self._step_all(i, lr)
             else:
                 self._step_rows(i, lr, mask)
+
+    def _taking_part(self, i: int, active: Tensor) -> Tensor | None:
+        block = self.blocks[i]
+        if block.none_shared:
+            mask = active[block.owners]
+        else:
+            mask = active[block.owners.clamp(min=0)] | (block.owners == SHARED)
+        return None if bool(mask.all()) else mask
 
     def _step_all(self, i: int, lr: float) -> None:
         block = self.blocks[i]

@@ -28,17 +28,32 @@ class Block:
     Attributes
     ----------
     values, grads : Tensor of shape (R, P)
+        `grads` is complete after `collect`.
     owners : int64 Tensor of shape (R,)
         Position of the task that a row belongs to, or `SHARED`.
+    buffer : Tensor
+        The memory that autograd adds to.
+    parts : list of Tensor of shape (R, p)
+        Views of `buffer`, side by side they are `grads`; empty where `grads` is `buffer` itself.
     """
 
     values: Tensor
     grads: Tensor
     owners: Tensor
+    buffer: Tensor
+    parts: list[Tensor]
 
-    @property
-    def is_shared(self) -> bool:
-        return bool((self.owners == SHARED).all())
+    def __post_init__(self) -> None:
+        self.all_shared = bool((self.owners == SHARED).all())
+        self.none_shared = bool((self.owners != SHARED).all())
+
+    def zero_grad(self) -> None:
+        self.buffer.zero_()
+
+    def collect(self) -> None:
+        """Bring the gradients of the parts, each (R, …) and contiguous, into the table."""
+        if self.parts:
+            torch.cat(self.parts, 1, out=self.grads)
 
 
 @contextmanager
@@ -91,10 +106,12 @@ def _bind(module: Parallel, owner_of: dict[int, int]) -> Block:
     first = next(iter(module.parameters()))
     width = sum(p.numel() for p in module.members[0].parameters())
     values = first.new_empty(len(module), width).detach()
-    grads = torch.zeros_like(values)
+    buffer = values.new_zeros(values.numel())
+    module.bind(values, buffer)
     owners = [owner_of.get(id(next(iter(m.parameters()))), SHARED) for m in module.members]
-    module.bind(values, grads)
-    return Block(values, grads, torch.tensor(owners, device=values.device))
+    sizes = [p.numel() * len(module) for p in module.members[0].parameters()]
+    parts = [part.view(len(module), -1) for part in buffer.split(sizes)]
+    return Block(values, torch.zeros_like(values), torch.tensor(owners, device=values.device), buffer, parts)
 
 
 def _loose_blocks(parameters: list[nn.Parameter], owner_of: dict[int, int]) -> list[Block]:
@@ -110,5 +127,6 @@ def _loose_blocks(parameters: list[nn.Parameter], owner_of: dict[int, int]) -> l
             stop = start + p.numel()
             p.data, p.grad = values[start:stop].view(p.shape), grads[start:stop].view(p.shape)
             start = stop
-        blocks.append(Block(values.unsqueeze(0), grads.unsqueeze(0), torch.tensor([owner], device=device)))
+        row = grads.unsqueeze(0)
+        blocks.append(Block(values.unsqueeze(0), row, torch.tensor([owner], device=device), grads, []))
     return blocks

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.sparse as sp
 import torch
 from torch import Tensor
 
@@ -55,7 +54,8 @@ class TaskTensors:
     Parameters
     ----------
     data : TaskData
-        Its table is a finite float array or sparse matrix.
+    x : ndarray of shape (n_rows, p)
+        The features as the network sees them.
     units : mapping of str to Units
     columns : mapping of str to slice
         `Sharing.columns`.
@@ -67,6 +67,7 @@ class TaskTensors:
     def __init__(
         self,
         data: TaskData,
+        x: np.ndarray,
         units: Mapping[str, Units],
         columns: Mapping[str, slice],
         layout: str,
@@ -76,7 +77,7 @@ class TaskTensors:
         self.tasks = tuple(data.task_names)
         self.layout = layout
         self.device, self.dtype = torch.device(device), dtype
-        self.x = self._tensor(as_matrix(data.X))
+        self.x = self._tensor(x)
         self.groups: list[Group] = []
         self._group_of_task = torch.zeros(len(self.tasks), dtype=torch.int64, device=self.device)
         self._make_groups(data, units, columns)
@@ -233,17 +234,6 @@ class TaskTensors:
 
     def _tensor(self, values: np.ndarray) -> Tensor:
         return torch.as_tensor(np.ascontiguousarray(values), dtype=self.dtype, device=self.device)
-
-
-def as_matrix(X: object) -> np.ndarray:
-    """A finite dense float matrix; raises `DataError` for anything else."""
-    values = X.toarray() if sp.issparse(X) else np.asarray(X)
-    if values.dtype.kind not in "fiub":
-        raise DataError(f"Networks need numbers as features, got {values.dtype}; preprocess the table first.")
-    if values.dtype.kind == "f" and not np.isfinite(values).all():
-        column = int(np.argwhere(~np.isfinite(values))[0][1])
-        raise DataError(f"Feature {column} has missing or infinite values; preprocess the table first.")
-    return values
 
 
 def _one_per_row(task: Task) -> bool:

@@ -13,10 +13,8 @@ import numpy as np
 from scipy.special import expit, softmax
 
 from polytask.data import TaskData
+from polytask.data.scaling import TargetScaler
 from polytask.tasks import Task
-
-#: Rows that the common spread counts for, where tasks of one long table borrow it from each other.
-PRIOR_ROWS = 10.0
 
 
 @dataclass(frozen=True)
@@ -72,68 +70,30 @@ class Units:
 
 
 def find_units(data: TaskData) -> dict[str, Units]:
-    """Units of all tasks from their training targets.
-
-    Tasks of a long table measure the same quantity, so that small ones borrow from the others: means are
-    shrunk to the common mean by the ratio of the variance within tasks to the variance between them
-    (empirical Bayes), spreads to the common spread.
-    """
+    """Units of all tasks from their training targets; see `polytask.data.scaling` for those of regression."""
+    scaler = TargetScaler().fit(data)
     units = {}
     for task in data.tasks:
-        units[task.name] = _units_of(task, data.targets[task.name], data.weights[task.name])
-    regression = [t for t in data.tasks if t.kind == "regression" and t.scale]
-    if data.form == "long" and len(regression) > 1:
-        units.update(_pooled(regression, data))
+        if task.kind == "regression":
+            mean, scale = scaler.mean_.get(task.name, 0.0), scaler.scale_.get(task.name, 1.0)
+            units[task.name] = Units("regression", (mean,), scale)
+        else:
+            units[task.name] = _base_rate(task, data.targets[task.name], data.weights[task.name])
     return units
 
 
-def _units_of(task: Task, y: np.ndarray, weight: np.ndarray) -> Units:
+def _base_rate(task: Task, y: np.ndarray, weight: np.ndarray) -> Units:
+    """Log-odds or log-rate of the training labels, with half a label more of each (Laplace) to keep it finite."""
     total = weight.sum()
-    if len(y) == 0 or total <= 0:
-        return Units(str(task.kind), (0.0,) * task.n_outputs)
-    if task.kind == "regression":
-        return _regression_units(task, y, weight)
     if task.kind == "counts":
-        mean = (np.average(y, weights=weight) * total + 0.5) / (total + 1.0)
-        return Units("counts", (float(np.log(mean)),), _spread(y, weight) if task.loss_name == "squared_error" else 1.0)
+        mean = (weight @ y + 0.5) / (total + 1.0)
+        spread = float(np.std(y)) if len(y) and task.loss_name == "squared_error" else 0.0
+        return Units("counts", (float(np.log(mean)),), spread or 1.0)
     if task.kind == "multiclass":
         table = y if y.ndim == 2 else np.eye(task.n_outputs)[y]
-        share = (weight @ table + 1.0) / (total + task.n_outputs)
+        share = (weight @ table + 0.5) / (total + 0.5 * task.n_outputs)
         return Units("multiclass", tuple(np.log(share).tolist()))
-    table = y.reshape(len(y), -1)
+    table = y.reshape(len(y), task.n_outputs)
     known = ~np.isnan(table) * weight[:, None]
-    share = ((known * np.nan_to_num(table)).sum(0) + 1.0) / (known.sum(0) + 2.0)
+    share = ((known * np.nan_to_num(table)).sum(0) + 0.5) / (known.sum(0) + 1.0)
     return Units(str(task.kind), tuple(np.log(share / (1 - share)).tolist()))
-
-
-def _regression_units(task: Task, y: np.ndarray, weight: np.ndarray) -> Units:
-    if not task.scale:
-        return Units("regression", (0.0,))
-    return Units("regression", (float(np.average(y, weights=weight)),), _spread(y, weight))
-
-
-def _spread(y: np.ndarray, weight: np.ndarray) -> float:
-    """Standard deviation, or 1 where the target does not vary."""
-    mean = np.average(y, weights=weight)
-    spread = float(np.sqrt(np.average((y - mean) ** 2, weights=weight)))
-    return spread if spread > 1e-12 * max(1.0, abs(mean)) else 1.0
-
-
-def _pooled(tasks: list[Task], data: TaskData) -> dict[str, Units]:
-    own = {t.name: data.targets[t.name] for t in tasks if len(data.targets[t.name])}
-    n = np.array([len(y) for y in own.values()], dtype=float)
-    means = np.array([y.mean() for y in own.values()])
-    inside = np.array([((y - y.mean()) ** 2).sum() for y in own.values()])
-    within = inside.sum() / max(n.sum() - len(n), 1.0)
-    if within <= 0:
-        return {}
-    between = max(float(np.var(means, ddof=1) - np.mean(within / n)), 1e-6 * within) if len(n) > 1 else within
-    common = float(np.average(means, weights=1 / (between + within / n)))
-    trust = between / (between + within / n)
-    log_own = np.log(np.maximum(inside / n, 1e-12 * within))
-    share = n / (n + PRIOR_ROWS)
-    spread = np.exp(0.5 * (share * log_own + (1 - share) * np.log(within)))
-    return {
-        name: Units("regression", (float(trust[i] * means[i] + (1 - trust[i]) * common),), float(spread[i]))
-        for i, name in enumerate(own)
-    }

@@ -71,7 +71,7 @@ def group_path(
     begin = np.zeros((n_tasks, n_features)) if start is None else np.array(start, dtype=float)
     coef, gap, n_iter = _path(
         np.array(gram, dtype=float, order="C"), np.asarray(pattern, dtype=np.int64),
-        np.array(xty, dtype=float, order="C"), float(yty), np.asarray(alphas, dtype=float),
+        np.array(xty, dtype=float, order="C"), float(yty), np.ascontiguousarray(alphas, dtype=float),
         factors, begin, float(tol), int(max_iter),
     )  # fmt: skip
     return DescentPath(coef, gap, yty / 2, n_iter)
@@ -83,11 +83,10 @@ def _path(gram, pattern, xty, yty, alphas, factors, coef, tol, max_iter):
     n_tasks, n_features = xty.shape
     out = np.zeros((len(alphas), n_tasks, n_features))
     gaps, n_iter = np.zeros(len(alphas)), np.zeros(len(alphas), np.int64)
-    order = np.arange(n_features)
-    grad = xty.copy()
+    order, grad = np.arange(n_features), np.empty((n_tasks, n_features))
     head = 0
     for j in range(n_features):
-        if np.any(coef[:, j] != 0.0):
+        if _norm(coef, j) > 0.0:
             _swap(gram, xty, grad, coef, factors, order, head, j)
             head += 1
     _refresh(gram, pattern, xty, grad, coef, head, 0)
@@ -109,8 +108,9 @@ def _path(gram, pattern, xty, yty, alphas, factors, coef, tol, max_iter):
                 # Only rounding error separates the two gaps: nothing is left to gain.
                 break
             head = grown
-        for i in range(head):
-            out[k, :, order[i]] = coef[:, i]
+        for t in range(n_tasks):
+            for i in range(head):
+                out[k, t, order[i]] = coef[t, i]
         previous = alpha
     return out, gaps, n_iter
 
@@ -338,7 +338,7 @@ def lasso_paths(
     tol: float = 1e-4,
     max_iter: int = 10_000,
 ) -> DescentPath:
-    """A lasso path per task, each with its own penalties, in one compiled call.
+    """A lasso path per task, each with its own penalties.
 
     Parameters
     ----------
@@ -356,26 +356,12 @@ def lasso_paths(
     DescentPath
         With gap and n_iter (k, q) and null (q,).
     """
-    coef, gap, n_iter = _lasso_paths(
-        np.ascontiguousarray(gram, dtype=float), np.asarray(pattern, dtype=np.int64),
-        np.ascontiguousarray(xty, dtype=float), np.asarray(yty, dtype=float),
-        np.ascontiguousarray(alphas, dtype=float), float(tol), int(max_iter),
-    )  # fmt: skip
-    return DescentPath(coef, gap, np.asarray(yty) / 2, n_iter)
-
-
-@njit(cache=True)
-def _lasso_paths(gram, pattern, xty, yty, alphas, tol, max_iter):
     n_tasks, n_features = xty.shape
-    n_alphas = len(alphas)
-    out = np.zeros((n_alphas, n_tasks, n_features))
-    gaps, n_iter = np.zeros((n_alphas, n_tasks)), np.zeros((n_alphas, n_tasks), np.int64)
-    only = np.zeros(1, np.int64)
+    coef = np.zeros((len(alphas), n_tasks, n_features))
+    only = np.zeros(1, dtype=np.int64)
+    gap, n_iter = np.zeros(alphas.shape), np.zeros(alphas.shape, dtype=np.int64)
     for t in range(n_tasks):
-        own = gram[pattern[t] : pattern[t] + 1].copy()
-        coef, gap, sweeps = _path(
-            own, only, xty[t : t + 1].copy(), yty[t], alphas[:, t].copy(),
-            np.ones(n_features), np.zeros((1, n_features)), tol, max_iter,
-        )  # fmt: skip
-        out[:, t], gaps[:, t], n_iter[:, t] = coef[:, 0], gap, sweeps
-    return out, gaps, n_iter
+        own = gram[pattern[t] : pattern[t] + 1]
+        path = group_path(own, only, xty[t : t + 1], float(yty[t]), alphas[:, t], tol=tol, max_iter=max_iter)
+        coef[:, t], gap[:, t], n_iter[:, t] = path.coef[:, 0], path.gap, path.n_iter
+    return DescentPath(coef, gap, np.asarray(yty) / 2, n_iter)

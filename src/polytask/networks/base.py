@@ -1,0 +1,86 @@
+"""What the network estimators have in common: from settings and task data to a trained model."""
+
+from __future__ import annotations
+
+import copy
+from abc import ABC
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_random_state
+
+from polytask.balancing import Balancer, Fixed, get_balancer
+from polytask.data import TaskData
+from polytask.errors import SettingError
+from polytask.sharing import Sharing, get_sharing
+from polytask.training import NetworkModel, Training
+from polytask.training.splitting import split_validation
+
+SharingSpec = str | Sharing | Callable[..., Sharing]
+
+
+class NetworkEstimator(BaseEstimator, ABC):
+    """Settings of a network and of its training, and the fit that they lead to."""
+
+    sharing: SharingSpec
+    balancing: str | Balancer
+    hidden: Sequence[int]
+    task_hidden: Sequence[int]
+    dropout: float
+    soft_strength: float | Sequence[float] | None
+    learning_rate: float
+    weight_decay: float
+    batch_size: int
+    max_epochs: int
+    patience: int
+    validation_fraction: float
+    training: Training | None
+    random_state: Any
+    verbose: bool
+
+    def _fit_model(self, data: TaskData, validation: TaskData | None, scale_inputs: bool = True) -> None:
+        seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
+        if not 0 <= self.validation_fraction < 1:
+            raise SettingError(f"validation_fraction must lie in [0, 1), got {self.validation_fraction!r}.")
+        if validation is None:
+            data, validation = split_validation(data, self.validation_fraction, np.random.default_rng(seed))
+        self.model_ = NetworkModel.fit(
+            self._build, data, validation, self._balancer(data), self._settings(), scale_inputs=scale_inputs, seed=seed
+        )
+        self.history_ = self.model_.history
+        self.n_iter_ = len(self.history_)
+
+    def _settings(self) -> Training:
+        return replace(
+            self.training or Training(),
+            learning_rate=self.learning_rate,
+            weight_decay=self.weight_decay,
+            batch_size=self.batch_size,
+            max_epochs=self.max_epochs,
+            patience=self.patience,
+            progress=bool(self.verbose),
+        )
+
+    def _build(self, n_inputs: int, heads: dict[str, int]) -> Sharing:
+        if isinstance(self.sharing, Sharing):
+            return copy.deepcopy(self.sharing)
+        settings = {"hidden": tuple(self.hidden), "task_hidden": tuple(self.task_hidden), "dropout": self.dropout}
+        if self.soft_strength is not None:
+            if self.sharing != "soft":
+                raise SettingError(f"soft_strength is used by sharing='soft' only, not by {self.sharing!r}.")
+            settings["strength"] = self.soft_strength
+        if isinstance(self.sharing, str):
+            return get_sharing(self.sharing).for_table(n_inputs, heads, **settings)
+        network = self.sharing(n_inputs, heads)
+        if not isinstance(network, Sharing):
+            raise SettingError(f"sharing=… returned a {type(network).__name__}; it must return a Sharing.")
+        return network
+
+    def _balancer(self, data: TaskData) -> Balancer:
+        if self.balancing == "fixed":
+            return Fixed({task.name: task.weight for task in data.tasks})
+        # A balancer has a state, which a fit must not leave behind in the user's object.
+        return copy.deepcopy(get_balancer(self.balancing))

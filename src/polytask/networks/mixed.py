@@ -1,0 +1,435 @@
+"""The estimator for any mix of tasks, tables and missing labels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.utils import Tags
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_array, check_is_fitted, validate_data
+
+from polytask.balancing import Balancer
+from polytask.data import TaskData, default_preprocessing, frames
+from polytask.data.checks import check_same_columns
+from polytask.data.targets import encode
+from polytask.data.taskdata import task_labels
+from polytask.errors import DataError, SettingError
+from polytask.evaluation.metrics import LOWER_IS_BETTER, score
+from polytask.networks.base import NetworkEstimator, SharingSpec
+from polytask.networks.tables import (
+    as_table,
+    as_values,
+    decided,
+    frame_type,
+    is_finite_matrix,
+    long_data,
+    target_columns,
+    task_column_of,
+)
+from polytask.sharing import Sharing, get_sharing
+from polytask.tasks import Task
+from polytask.training import NetworkModel, Training
+
+
+#: What scikit-learn looks at in arrays; frames have checks of their own.
+_ARRAYS: dict[str, Any] = {"accept_sparse": "csr", "dtype": None, "ensure_all_finite": "allow-nan"}
+
+
+def _classifies(estimator: Any) -> bool:
+    check_is_fitted(estimator, "model_")
+    return any(task.is_classification for task in estimator.tasks_)
+
+
+class MultiTaskNetwork(NetworkEstimator):
+    """A multi-task network for tables: mixed kinds of tasks, missing labels, tasks with rows of their own.
+
+    Parameters
+    ----------
+    tasks : sequence of Task, optional
+        Overrides what is inferred from the targets.
+    task_column : str or int, optional
+        Long form: the column of X that says which task a row belongs to; y is then one target.
+    sharing : {"hard", "soft", "single"}, Sharing, or callable
+        An architecture by name, built from `hidden`, `task_hidden` and `dropout`; a network of your own
+        (copied for each fit); or ``f(number of features, {task: outputs}) -> Sharing``.
+    balancing : {"equal", "fixed"} or Balancer
+        "fixed" takes `Task.weight`.
+    hidden : sequence of int
+        Widths of the shared layers (of each task's layers where nothing is shared).
+    task_hidden : sequence of int
+        Widths of further, task-specific layers.
+    dropout : float
+    soft_strength : float or sequence of float, optional
+        λ of soft sharing, one or one for each layer.
+    learning_rate, weight_decay, batch_size, max_epochs, patience
+        See `polytask.training.Training`.
+    validation_fraction : float
+        Share of the rows that early stopping looks at; 0: none, all epochs are run.
+    preprocessing : "auto", None or transformer
+        "auto" fills and encodes where the table needs it, and standardises.
+        None: the table is a finite float matrix that is taken as it is.
+    training : Training, optional
+        Further settings of the loop: schedule, clipping, task sampling, device, checkpoints, log. Its
+        learning rate, weight decay, batch size, epochs, patience and progress bar are those given here.
+    random_state : int, RandomState or None
+    verbose : bool
+        Progress bar with the tasks' losses.
+
+    Attributes
+    ----------
+    tasks_ : tuple of Task
+    model_ : NetworkModel
+    history_ : list of dict
+        Losses per task and epoch.
+    preprocessing_ : transformer or None
+    n_features_in_ : int
+
+    Examples
+    --------
+    >>> from polytask import MultiTaskNetwork
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.normal(size=(100, 5))
+    >>> Y = X[:, :2] + 0.1 * rng.normal(size=(100, 2))
+    >>> Y[:30, 1] = np.nan
+    >>> MultiTaskNetwork(random_state=0).fit(X, Y).predict(X).shape
+    (100, 2)
+    """
+
+    def __init__(
+        self,
+        tasks: Sequence[Task] | None = None,
+        *,
+        task_column: str | int | None = None,
+        sharing: SharingSpec = "hard",
+        balancing: str | Balancer = "equal",
+        hidden: Sequence[int] = (64, 64),
+        task_hidden: Sequence[int] = (),
+        dropout: float = 0.0,
+        soft_strength: float | Sequence[float] | None = None,
+        learning_rate: float = 3e-3,
+        weight_decay: float = 1e-2,
+        batch_size: int = 128,
+        max_epochs: int = 200,
+        patience: int = 20,
+        validation_fraction: float = 0.15,
+        preprocessing: Any = "auto",
+        training: Training | None = None,
+        random_state: Any = None,
+        verbose: bool = False,
+    ) -> None:
+        self.tasks = tasks
+        self.task_column = task_column
+        self.sharing = sharing
+        self.balancing = balancing
+        self.hidden = hidden
+        self.task_hidden = task_hidden
+        self.dropout = dropout
+        self.soft_strength = soft_strength
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.batch_size = batch_size
+        self.max_epochs = max_epochs
+        self.patience = patience
+        self.validation_fraction = validation_fraction
+        self.preprocessing = preprocessing
+        self.training = training
+        self.random_state = random_state
+        self.verbose = verbose
+
+    # ------------------------------------------------------------------ fit
+
+    def fit(
+        self, X: Any, y: Any = None, sample_weight: Any = None, validation: TaskData | None = None
+    ) -> MultiTaskNetwork:
+        """Train.
+
+        Parameters
+        ----------
+        X : table of shape (n, p), or TaskData
+            DataFrame, array or sparse matrix.
+        y : table of shape (n, q), array of shape (n,), or mapping of task name to array
+            NaN or None is a missing label. Not given with a TaskData.
+        sample_weight : array of shape (n,), optional
+        validation : TaskData, optional
+            Instead of a share of the training rows.
+
+        Raises
+        ------
+        DataError, SettingError, TrainingError
+        """
+        data = self._task_data(X, y, sample_weight)
+        self.frame_type_ = frame_type(X.X if isinstance(X, TaskData) else y)
+        self.flat_ = not isinstance(X, TaskData) and not isinstance(y, Mapping) and as_values(y).ndim == 1
+        self.tasks_ = data.tasks
+        self.form_ = data.form
+        self.task_column_ = data.task_column
+        self.columns_ = frames.column_names(data.X)
+        self.n_features_in_ = int(data.X.shape[1])
+        if self.columns_ is not None:
+            self.feature_names_in_ = np.array(self.columns_, dtype=object)
+        elif hasattr(self, "feature_names_in_"):
+            del self.feature_names_in_
+        self._fit_preprocessing(data.X)
+        if validation is not None:
+            validation = self._like_training(validation)
+        scale_inputs = self.preprocessing_ is None and self.preprocessing is not None
+        self._fit_model(data.with_X(self._preprocessed(data.X)), validation, scale_inputs)
+        return self
+
+    def _task_data(self, X: Any, y: Any, sample_weight: Any) -> TaskData:
+        if isinstance(X, TaskData):
+            if y is not None or sample_weight is not None or self.tasks is not None or self.task_column is not None:
+                raise SettingError("A TaskData holds targets, weights and tasks already: give nothing besides it.")
+            return X
+        if y is None:
+            raise DataError("This estimator requires y to be passed, but the target y is None (only a TaskData needs none).")
+        if sample_weight is not None:
+            sample_weight = as_values(sample_weight)
+            if not np.any(sample_weight):
+                raise DataError("sample_weight is zero in all rows; at least one must be positive.")
+        if not frames.is_frame(X):
+            X = validate_data(self, X, **_ARRAYS, ensure_min_samples=2)
+        if self.task_column is None:
+            return TaskData.from_wide(X, y, self.tasks, sample_weight=sample_weight)
+        return long_data(X, y, self.task_column, self.tasks, sample_weight)
+
+    def _fit_preprocessing(self, X: Any) -> None:
+        if self.preprocessing is None:
+            self.preprocessing_ = None
+        elif isinstance(self.preprocessing, str):
+            if self.preprocessing != "auto":
+                raise SettingError(f"preprocessing must be 'auto', None or a transformer; got {self.preprocessing!r}.")
+            self.preprocessing_ = None if is_finite_matrix(X) else default_preprocessing(X).fit(X)
+        else:
+            self.preprocessing_ = clone(self.preprocessing).fit(X)
+
+    def _preprocessed(self, X: Any) -> Any:
+        return X if self.preprocessing_ is None else self.preprocessing_.transform(X)
+
+    def _like_training(self, data: TaskData) -> TaskData:
+        data = data.select([task.name for task in self.tasks_])
+        for ours, theirs in zip(self.tasks_, data.tasks):
+            if (ours.kind, ours.classes) != (theirs.kind, theirs.classes):
+                raise DataError(
+                    f"Task '{ours.name}' has kind {ours.kind!r} and classes {ours.classes} in the training data, but "
+                    f"{theirs.kind!r} and {theirs.classes} in the validation data; take both from one TaskData."
+                )
+        return data.with_X(self._preprocessed(self._features(data.X)))
+
+    def _features(self, X: Any) -> Any:
+        """The columns that the model was fitted on, checked and in their order."""
+        if not frames.is_frame(X):
+            wide = self.form_ == "wide"
+            X = validate_data(self, X, **_ARRAYS, reset=False) if wide else check_array(X, **_ARRAYS)
+        X = frames.check_table(X)
+        if frames.column_names(X) is not None and self.task_column_ in (frames.column_names(X) or ()):
+            X = frames.drop_columns(X, [str(self.task_column_)])
+        elif self.form_ == "long" and isinstance(self.task_column, int) and X.shape[1] == self.n_features_in_ + 1:
+            X = np.delete(X, self.task_column, axis=1)
+        check_same_columns(X, self.columns_, self.n_features_in_, "X", "the training data")
+        if self.columns_ is not None and frames.column_names(X) is not None:
+            X = frames.select_columns(X, self.columns_)
+        return X
+
+    # ------------------------------------------------------------------ predict
+
+    def predict_tasks(self, X: Any, rows: Mapping[str, np.ndarray | None] | None = None) -> dict[str, np.ndarray]:
+        """Predictions per task as numbers.
+
+        Parameters
+        ----------
+        X : table of shape (n, p)
+        rows : mapping of str to ndarray of int or None, optional
+            Task → rows it is asked for (None: all). No mapping: all tasks for all rows.
+
+        Returns
+        -------
+        dict of str to ndarray
+            Regression and counts: means (n,); binary: P(y = second class) (n,); multiclass and multilabel:
+            probabilities (n, k).
+        """
+        check_is_fitted(self, "model_")
+        return self.model_.predict_tasks(self._preprocessed(self._features(X)), rows)
+
+    def predict(self, X: Any) -> Any:
+        """Predictions in the targets' own units and labels.
+
+        Returns
+        -------
+        table of shape (n, q), or array of shape (n,)
+            One column per task (per label for multilabel tasks), in the frame type that `y` had; a flat array
+            where `y` was one, and in long form, where every row is predicted for its own task.
+        """
+        check_is_fitted(self, "model_")
+        if self.task_column_ is not None and self.form_ != "wide":
+            return self._predict_own(X)
+        columns: dict[str, np.ndarray] = {}
+        for name, values in self.predict_tasks(X).items():
+            columns.update(decided(self._task(name), values))
+        if self.flat_ and len(columns) == 1:
+            return next(iter(columns.values()))
+        return as_table(columns, self.frame_type_, X)
+
+    @available_if(_classifies)
+    def predict_proba(self, X: Any) -> dict[str, np.ndarray] | np.ndarray:
+        """Probabilities of the classification tasks; there where the model has one.
+
+        Returns
+        -------
+        dict of str to ndarray of shape (n, k)
+            Columns in the order of `Task.classes`; P(label) for multilabel tasks. Where `y` was flat, the
+            array alone.
+        """
+        names = [task.name for task in self.tasks_ if task.is_classification]
+        found = self.predict_tasks(X, dict.fromkeys(names))
+        out = {k: np.column_stack([1 - p, p]) if p.ndim == 1 else p for k, p in found.items()}
+        return next(iter(out.values())) if self.flat_ and self.form_ == "wide" else out
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Mean over tasks of each task's metric (the first one), on the rows that have labels; more is better."""
+        check_is_fitted(self, "model_")
+        values = [self._score_task(*part) for part in self._labelled(X, y, sample_weight)]
+        return float(np.nanmean(values))
+
+    def _labelled(self, X: Any, y: Any, sample_weight: Any) -> list[tuple[Task, np.ndarray, np.ndarray, np.ndarray]]:
+        """Task, encoded targets, predictions and weights on the rows with labels."""
+        if self.task_column_ is not None and self.form_ != "wide":
+            index = self._task_rows(X)
+            predictions = self.predict_tasks(X, index)
+            columns = {name: (rows, as_values(y)[rows]) for name, rows in index.items()}
+        else:
+            predictions = self.predict_tasks(X)
+            columns = {name: (None, v) for name, v in target_columns(y, [t.name for t in self.tasks_]).items()}
+        out = []
+        for name, (rows, values) in columns.items():
+            task, known, encoded = encode(self._task(name), values)
+            if len(known):
+                where = known if rows is None else rows[known]
+                weight = np.ones(len(known)) if sample_weight is None else np.asarray(sample_weight)[where]
+                out.append((task, encoded, predictions[name][known], weight))
+        return out
+
+    @staticmethod
+    def _score_task(task: Task, y: np.ndarray, prediction: np.ndarray, weight: np.ndarray) -> float:
+        metric = task.metrics[0]
+        value = score(task, metric, y, prediction, weight)
+        return -value if metric in LOWER_IS_BETTER else value
+
+    def _predict_own(self, X: Any) -> np.ndarray:
+        index = self._task_rows(X)
+        predictions = self.predict_tasks(X, index)
+        labels = {name: next(iter(decided(self._task(name), p).values())) for name, p in predictions.items()}
+        kinds = {values.dtype for values in labels.values()}
+        out = np.empty(X.shape[0], dtype=kinds.pop() if len(kinds) == 1 else object)
+        for name, rows in index.items():
+            out[rows] = labels[name]
+        return out
+
+    def _task_rows(self, X: Any) -> dict[str, np.ndarray]:
+        """The rows of each task, from the task column of a table given to predict."""
+        column = self.task_column if self.task_column is not None else self.task_column_
+        names = task_labels(task_column_of(X, column))
+        known = {task.name for task in self.tasks_}
+        unknown = sorted(set(names) - known)
+        if unknown:
+            n = int(np.isin(names, unknown).sum())
+            raise DataError(f"{n} rows belong to tasks that were not in the training data, such as '{unknown[0]}'.")
+        return {name: np.flatnonzero(names == name) for name in dict.fromkeys(names)}
+
+    def _task(self, name: str) -> Task:
+        return next(task for task in self.tasks_ if task.name == name)
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.required = True
+        tags.target_tags.multi_output = True
+        tags.input_tags.sparse = True
+        tags.input_tags.allow_nan = True
+        tags.input_tags.string = True
+        tags.input_tags.categorical = True
+        return tags
+
+    # ------------------------------------------------------------------ to and from plain data
+
+    def to_state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        """Tensors and data for JSON that `from_state` restores a predicting model from.
+
+        The preprocessing is not among them: where `preprocessing_` is not None it has to be stored apart.
+        """
+        check_is_fitted(self, "model_")
+        tensors, model = self.model_.to_state()
+        fitted = {name: getattr(self, name) for name in _PLAIN_ATTRIBUTES}
+        settings = {name: getattr(self, name) for name in _PLAIN_SETTINGS}
+        settings = {k: list(v) if isinstance(v, tuple) else v for k, v in settings.items()}
+        builtin = isinstance(self.sharing, str)
+        config = {
+            "settings": settings | {"sharing": self.sharing if builtin else None},
+            "fitted": fitted,
+            "needs_preprocessing": self.preprocessing_ is not None,
+            "model": model,
+        }
+        return tensors, config
+
+    @classmethod
+    def from_state(
+        cls,
+        tensors: Mapping[str, np.ndarray],
+        config: Mapping[str, Any],
+        *,
+        preprocessing: Any = None,
+        sharing: Sharing | None = None,
+    ) -> MultiTaskNetwork:
+        """A fitted estimator from what `to_state` returned.
+
+        Parameters
+        ----------
+        tensors, config
+        preprocessing : fitted transformer, optional
+            Needed where the model was fitted with one.
+        sharing : Sharing, optional
+            Needed where the network was not one of the built-in ones: an untrained one of the same shape.
+
+        Raises
+        ------
+        SettingError
+            When one of them is needed and missing.
+        """
+        if config["needs_preprocessing"] and preprocessing is None:
+            raise SettingError("This model was fitted with a preprocessing; pass it: from_state(…, preprocessing=…).")
+        described = config["model"]["sharing"]
+        if sharing is None and described["settings"] is None:
+            raise SettingError(f"The network '{described['name']}' is not built in; pass an untrained one: sharing=….")
+        if sharing is None:
+            n_inputs = len(tensors["inputs.mean"])
+            sharing = get_sharing(described["name"]).for_table(n_inputs, described["heads"], **described["settings"])
+        settings = dict(config["settings"])
+        model = cls(**settings | {"sharing": settings["sharing"] or sharing})
+        for name, value in config["fitted"].items():
+            setattr(model, name, value)
+        model.preprocessing_ = preprocessing
+        model.model_ = NetworkModel.from_state(sharing, tensors, config["model"])
+        model.tasks_, model.history_ = model.model_.tasks, model.model_.history
+        model.n_iter_ = len(model.history_)
+        if model.columns_ is not None:
+            model.feature_names_in_ = np.array(model.columns_, dtype=object)
+        return model
+
+
+_PLAIN_ATTRIBUTES = ("columns_", "n_features_in_", "form_", "task_column_", "frame_type_", "flat_")
+_PLAIN_SETTINGS = (
+    "task_column",
+    "hidden",
+    "task_hidden",
+    "dropout",
+    "soft_strength",
+    "learning_rate",
+    "weight_decay",
+    "batch_size",
+    "max_epochs",
+    "patience",
+    "validation_fraction",
+)
