@@ -26,8 +26,8 @@ from polytask.data import TaskData
 from polytask.experiment.units import prepare
 from polytask.linear import TaskRidgeCV
 
-LINEAR = ["ridge", "lasso", "group lasso", "mean-regularized"]
-FORCED = ["ridge", "lasso", "group lasso"]
+LINEAR = ["ridge", "lasso", "relaxed lasso", "group lasso", "relaxed group lasso", "mean-regularized"]
+FORCED = ["ridge", "lasso", "relaxed lasso", "group lasso", "relaxed group lasso"]
 Q, P, SUPPORT = 8, 200, 10
 
 

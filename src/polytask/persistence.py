@@ -13,7 +13,6 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import skops.io
 from safetensors.numpy import load_file
 from safetensors.numpy import save_file as save_tensors
 
@@ -137,6 +136,8 @@ def _load_part(entry: dict[str, Any], folder: Path, trusted: Sequence[str]) -> P
 
 
 def _dump(value: Any, path: Path, what: str) -> None:
+    import skops.io  # here, since it imports all of scikit-learn and through it torch
+
     try:
         skops.io.dump(value, path)
     except Exception as error:  # whatever an estimator of the user's may hold
@@ -144,6 +145,8 @@ def _dump(value: Any, path: Path, what: str) -> None:
 
 
 def _read(path: Path, trusted: Sequence[str]) -> Any:
+    import skops.io
+
     if not path.is_file():
         raise ModelFolderError(f"'{path}' is missing; the model folder is incomplete.")
     try:

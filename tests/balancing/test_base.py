@@ -93,5 +93,7 @@ def test_balancers_by_name() -> None:
         get_balancer(mine, weights={})
     with pytest.raises(SettingError, match="No balancing 'equl'; known: equal, fixed"):
         get_balancer("equl")
-    with pytest.raises(SettingError, match="'equal'.*tau"):
+    with pytest.raises(SettingError, match="'equal' has no setting 'tau'; it has none"):
         get_balancer("equal", tau=2)
+    with pytest.raises(SettingError, match="'fixed' needs its setting 'weights'"):
+        get_balancer("fixed")

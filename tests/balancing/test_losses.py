@@ -18,7 +18,7 @@ def test_fixed_weighs_by_name() -> None:
 
 
 def test_fixed_weights_are_checked() -> None:
-    with pytest.raises(SettingError, match="Task 'a'.*positive"):
+    with pytest.raises(SettingError, match=r"Task 'a'.*positive"):
         Fixed({"a": 0.0})
     with pytest.raises(SettingError, match="needs a weight per task"):
         Fixed({})

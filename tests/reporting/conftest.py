@@ -7,16 +7,27 @@ import math
 import numpy as np
 import pytest
 
-HOSTILE = '<script>alert("x")</script> & \'quotes\''
+HOSTILE = "<script>alert(\"x\")</script> & 'quotes'"
 LONG = "average daily number of passengers entering at the station between six and nine in the morning, weekdays only"
 SINGLE = ("ridge", "lasso", "forest", "boosting", "network")
-SHARING = ("group lasso", "mean-regularized", "joint forest", "pooled boosting", "hard sharing", "soft sharing")
+SHARING = (
+    "group lasso",
+    "mean-regularized",
+    "joint forest",
+    "pooled boosting",
+    "hard sharing",
+    "soft sharing",
+)
 
 
 def make_report(q: int = 3, p: int = 100, seed: int = 0) -> dict:
     """A report of `q` tasks and `p` features; the first names are hostile to HTML and very long."""
     rng = np.random.default_rng(seed)
-    names = [HOSTILE, LONG, *(f"school {k}" for k in range(3, q + 1))][:q] if q > 3 else ["water", HOSTILE, LONG][:q]
+    names = (
+        [HOSTILE, LONG, *(f"school {k}" for k in range(3, q + 1))][:q]
+        if q > 3
+        else ["water", HOSTILE, LONG][:q]
+    )
     gains = rng.normal(3, 8, q)
     widths = rng.uniform(2, 9, q) * rng.choice([1, 1, 1, 6], q)
     if q >= 3:
@@ -41,12 +52,21 @@ def make_report(q: int = 3, p: int = 100, seed: int = 0) -> dict:
         "sparsity": _sparsity(names, p, rng),
         "curves": [{"model": m, "history": _history(names, rng)} for m in ("hard sharing", "soft sharing")],
         "run": {
-            "folds": 5, "repeats": 2, "inner_folds": 3, "settings": 4, "seed": 0, "level": 0.95, "seconds": 93.1,
-            "budget": 120, "n_rows": 215 if q == 3 else 4059, "n_features": p, "form": "wide",
+            "folds": 5,
+            "repeats": 2,
+            "inner_folds": 3,
+            "settings": 4,
+            "seed": 0,
+            "level": 0.95,
+            "seconds": 93.1,
+            "budget": 120,
+            "n_rows": 215 if q == 3 else 4059,
+            "n_features": p,
+            "form": "wide",
             "versions": {"python": "3.11.7", "numpy": "2.4.6", "torch": "2.13.0"},
             "hardware": {"processor": "Some CPU", "cores": 2, "system": "Linux x86_64"},
         },
-    }  # fmt: skip
+    }
 
 
 def _verdict(name: str, gain: float, width: float, n: int) -> dict:
@@ -54,11 +74,22 @@ def _verdict(name: str, gain: float, width: float, n: int) -> dict:
     word = "helped" if low > 0 else "hurt" if high < 0 else "no difference"
     p = math.erfc(abs(gain) / (width / 1.96) / math.sqrt(2))
     return {
-        "task": name, "n": n, "loss_single": 0.5, "loss_sharing": 0.5 * (1 - gain / 100), "loss_null": 1.1,
-        "gain": gain / 200, "low": low / 200, "high": high / 200,
-        "gain_percent": gain, "low_percent": low, "high_percent": high, "p": p, "p_adjusted": min(1.0, 3 * p),
-        "verdict": word, "rows_to_settle": math.inf if abs(gain) < 0.5 else n * (width / gain) ** 2 * 2,
-    }  # fmt: skip
+        "task": name,
+        "n": n,
+        "loss_single": 0.5,
+        "loss_sharing": 0.5 * (1 - gain / 100),
+        "loss_null": 1.1,
+        "gain": gain / 200,
+        "low": low / 200,
+        "high": high / 200,
+        "gain_percent": gain,
+        "low_percent": low,
+        "high_percent": high,
+        "p": p,
+        "p_adjusted": min(1.0, 3 * p),
+        "verdict": word,
+        "rows_to_settle": math.inf if abs(gain) < 0.5 else n * (width / gain) ** 2 * 2,
+    }
 
 
 def _task(name: str, gain: float, width: float, rng: np.random.Generator) -> dict:
@@ -87,9 +118,13 @@ def _candidate(name: str, role: str, tasks: list[str], shift: float, rng: np.ran
         results.pop(tasks[-1])
         delta = None
     return {
-        "name": name, "role": role, "seconds": float(rng.uniform(0.1, 30)), "settings_tried": 4,
-        "delta_percent": delta, "tasks": results,
-    }  # fmt: skip
+        "name": name,
+        "role": role,
+        "seconds": float(rng.uniform(0.1, 30)),
+        "settings_tried": 4,
+        "delta_percent": delta,
+        "tasks": results,
+    }
 
 
 def _explain(names: list[str], gains: np.ndarray, rng: np.random.Generator) -> dict:
@@ -98,7 +133,11 @@ def _explain(names: list[str], gains: np.ndarray, rng: np.random.Generator) -> d
     unit = factors / np.linalg.norm(factors, axis=1, keepdims=True)
     return {
         "tasks": {
-            n: {"labels": int(rng.integers(20, 400)), "noise": float(rng.uniform(0.2, 0.9)), "similarity": float(rng.uniform(0, 1))}
+            n: {
+                "labels": int(rng.integers(20, 400)),
+                "noise": float(rng.uniform(0.2, 0.9)),
+                "similarity": float(rng.uniform(0, 1)),
+            }
             for n in names
         },
         "similarity": {"tasks": names, "matrix": np.clip(unit @ unit.T, -1, 1).tolist()},
@@ -126,7 +165,10 @@ def _history(names: list[str], rng: np.random.Generator) -> list[dict]:
         {
             "epoch": e,
             "train": {n: float(f * 0.8 + math.exp(-e / 12)) for n, f in zip(names, floors)},
-            "validation": {n: float(f + math.exp(-e / 9) + rng.normal(0, 0.01) + 0.002 * e) for n, f in zip(names, floors)},
+            "validation": {
+                n: float(f + math.exp(-e / 9) + rng.normal(0, 0.01) + 0.002 * e)
+                for n, f in zip(names, floors)
+            },
         }
         for e in range(60)
     ]

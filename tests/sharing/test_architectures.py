@@ -128,7 +128,7 @@ def test_unknown_task_is_named(network: Sharing, x: Tensor) -> None:
 def test_heads_are_checked() -> None:
     with pytest.raises(SettingError, match="at least one task"):
         make("hard", {})
-    with pytest.raises(SettingError, match="Task 'a'.*at least one output"):
+    with pytest.raises(SettingError, match=r"Task 'a'.*at least one output"):
         make("hard", {"a": 0})
     with pytest.raises(SettingError, match=r"No sharing 'harder'; known: single, hard, soft"):
         get_sharing("harder")

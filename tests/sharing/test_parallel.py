@@ -113,7 +113,9 @@ def test_parallel_linear_is_its_formula() -> None:
     own = torch.randn(T, N, D, dtype=torch.float64)
     expected = torch.einsum("tnd,tdo->tno", own, layer.weight) + layer.bias[:, None]
     torch.testing.assert_close(layer(own), expected, rtol=0, atol=1e-10)
-    assert torch.autograd.gradcheck(lambda w: torch.func.functional_call(layer, {"weight": w}, (own,)), layer.weight)
+    assert torch.autograd.gradcheck(
+        lambda w: torch.func.functional_call(layer, {"weight": w}, (own,)), layer.weight
+    )
 
 
 def test_dropout_is_drawn_for_each_member() -> None:

@@ -44,10 +44,9 @@ def test_penalty_is_its_formula(distance: str, strength: float | tuple[float, fl
     torch.testing.assert_close(penalty, expected, rtol=0, atol=1e-10)
     ours = torch.autograd.grad(penalty, parameters, allow_unused=True)
     theirs = torch.autograd.grad(expected, parameters, allow_unused=True)
-    for a, b in zip(ours, theirs):
-        torch.testing.assert_close(
-            torch.zeros(()) if a is None else a, torch.zeros(()) if b is None else b, rtol=0, atol=1e-10
-        )
+    for p, a, b in zip(parameters, ours, theirs):
+        a, b = (torch.zeros_like(p) if g is None else g for g in (a, b))
+        torch.testing.assert_close(a, b, rtol=0, atol=1e-10)
 
 
 def test_gradient_of_the_spread() -> None:

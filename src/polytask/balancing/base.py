@@ -76,8 +76,8 @@ class TaskLosses(Mapping[str, Tensor]):
         bad = [f"'{t}' ({v})" for t, v in zip(self.tasks, values) if not math.isfinite(v)]
         if bad:
             raise TrainingError(
-                f"The loss is not finite for {len(bad)} of {len(self)} tasks: {', '.join(bad[:5])}. No step was "
-                "taken. Lower the learning rate, or look for extreme values in the targets and features."
+                f"The loss is not finite for {len(bad)} of {len(self)} tasks: {', '.join(bad[:5])}. No step "
+                "was taken. Lower the learning rate, or look for extreme values in the targets and features."
             )
 
 
@@ -130,18 +130,20 @@ class Balancer(ABC):
         checked = TaskLosses.of(losses)
         checked.check_finite()
         if self.needs in ("gramian", "gradients") and shared is None:
-            raise SettingError(f"Balancing '{self.name}' needs the shared parameters: backward(losses, shared=…).")
+            raise SettingError(
+                f"Balancing '{self.name}' needs the shared parameters: backward(losses, shared=…)."
+            )
         if self.needs == "features" and features is None:
-            raise SettingError(f"Balancing '{self.name}' needs the representation: backward(losses, features=…).")
+            raise SettingError(
+                f"Balancing '{self.name}' needs the representation: backward(losses, features=…)."
+            )
         self._backward(checked, shared, features)
 
     @abstractmethod
-    def _backward(
-        self, losses: TaskLosses, shared: Iterable[Tensor] | None, features: Tensor | None
-    ) -> None:
+    def _backward(self, losses: TaskLosses, shared: Iterable[Tensor] | None, features: Tensor | None) -> None:
         """The method itself; the losses are finite."""
 
-    def after_step(self, losses: Mapping[str, Tensor]) -> None:
+    def after_step(self, losses: Mapping[str, Tensor]) -> None:  # noqa: B027 - few methods need it
         """The losses of the same batch after the step; called where `needs` is "losses_after_step"."""
 
     def state_dict(self) -> dict[str, Any]:
@@ -157,9 +159,7 @@ class Balancer(ABC):
 class LossBalancer(Balancer, ABC):
     """A balancer that is a function of the losses alone: one objective, one backward pass."""
 
-    def _backward(
-        self, losses: TaskLosses, shared: Iterable[Tensor] | None, features: Tensor | None
-    ) -> None:
+    def _backward(self, losses: TaskLosses, shared: Iterable[Tensor] | None, features: Tensor | None) -> None:
         self.objective(losses).backward()
 
     @abstractmethod

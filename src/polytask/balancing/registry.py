@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 from polytask.balancing.base import Balancer
@@ -26,7 +27,14 @@ def get_balancer(name: str | Balancer, **settings: Any) -> Balancer:
         return name
     if name not in BALANCERS:
         raise SettingError(f"No balancing '{name}'; known: {', '.join(BALANCERS)}.")
-    try:
-        return BALANCERS[name](**settings)
-    except TypeError as error:
-        raise SettingError(f"Balancing '{name}': {error}.") from error
+    known = inspect.signature(BALANCERS[name]).parameters
+    unknown = [key for key in settings if key not in known]
+    if unknown:
+        has = f"it has: {', '.join(known)}" if known else "it has none"
+        raise SettingError(f"Balancing '{name}' has no setting '{unknown[0]}'; {has}.")
+    missing = [key for key, p in known.items() if p.default is p.empty and key not in settings]
+    if missing:
+        raise SettingError(
+            f"Balancing '{name}' needs its setting '{missing[0]}'; make it yourself and pass it."
+        )
+    return BALANCERS[name](**settings)

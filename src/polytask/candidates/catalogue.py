@@ -54,6 +54,8 @@ _NETWORK = [
     {"weight_decay": 1e-3, "hidden": (128, 128)},
     {"weight_decay": 1e-1, "hidden": (32,)},
 ]
+#: Inner validation needs no more of a path than this; finer ones change no choice.
+_PATH = {"n_alphas": 30, "tol": 1e-3, "max_iter": 2000}
 _PENALTIES = [{"C": c} for c in (0.1, 1.0, 0.01, 10.0)]
 
 
@@ -90,21 +92,19 @@ def _catalogue() -> dict[str, Candidate]:
     deviations = [{"deviation": d, "strength": s} for d, s in ((0.3, 0.1), (0.3, 1.0), (0.1, 0.1), (1.0, 0.1))]
     soft = [{**setting, "soft_strength": s} for setting, s in zip(_NETWORK, (1e-2, 1e-1, 1e-3, 1e-2))]
     entries: list[Candidate] = [
-        Linear("ridge", "single", partial(TaskRidgeCV, standardize=True), TaskRidge, ["alpha"]),
-        Linear("lasso", "single", partial(TaskLassoCV, standardize=True, n_alphas=30), TaskLasso, ["alpha"]),
+        Linear("ridge", "single", TaskRidgeCV, TaskRidge),
+        Linear("lasso", "single", partial(TaskLassoCV, **_PATH), TaskLasso),
+        Linear("relaxed lasso", "single", partial(TaskLassoCV, relax=0.0, **_PATH), partial(TaskLasso, relax=0.0)),
         PerTask("logistic", _logistic, _PENALTIES),
         PerTask("poisson", _poisson, [{"alpha": a} for a in (0.01, 1.0, 0.1, 1e-4)]),
         PerTask("forest", _forest, _FOREST),
         PerTask("boosting", _boosting, _BOOSTING),
         Network("network", "single", "single", _NETWORK),
-        Linear("group lasso", "sharing", partial(GroupLassoCV, standardize=True, n_alphas=30), GroupLasso, ["alpha"]),
+        Linear("group lasso", "sharing", partial(GroupLassoCV, **_PATH), GroupLasso),
         Linear(
-            "mean-regularized",
-            "sharing",
-            partial(MeanRegularizedCV, standardize=True),
-            MeanRegularized,
-            ["alpha", "sharing"],
+            "relaxed group lasso", "sharing", partial(GroupLassoCV, relax=0.0, **_PATH), partial(GroupLasso, relax=0.0)
         ),
+        Linear("mean-regularized", "sharing", MeanRegularizedCV, MeanRegularized, ("alpha", "sharing")),
         Pooled("mean-regularized logistic", _smooth_deviations, deviations),
         MultiOutput("joint forest", RandomForestRegressor(n_estimators=100), _FOREST),
         Pooled("pooled boosting", _boosting, _BOOSTING),

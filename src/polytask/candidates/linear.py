@@ -20,13 +20,20 @@ class Linear(Candidate):
     role : {"single", "sharing"}
     search : callable
         Makes the estimator that chooses its penalties on the folds given as ``cv``.
-    fixed : type
-        The estimator at given penalties.
+    fixed : callable
+        Makes the estimator at given penalties.
     chosen : sequence of str
         Parameters of `fixed`, read as ``<parameter>_`` from the fitted search.
     """
 
-    def __init__(self, name: str, role: str, search: Callable[..., Any], fixed: type, chosen: Sequence[str]) -> None:
+    def __init__(
+        self,
+        name: str,
+        role: str,
+        search: Callable[..., Any],
+        fixed: Callable[..., Any],
+        chosen: Sequence[str] = ("alpha",),
+    ) -> None:
         self.name, self.role = name, role
         self.search, self.fixed, self.chosen = search, fixed, tuple(chosen)
 
@@ -40,7 +47,7 @@ class Linear(Candidate):
         return []  # the path takes their place
 
     def tune(self, data: TaskData, folds: Sequence[Fold], seed: int, n_settings: int) -> Tuned:
-        search = self.search(cv=list(folds)).fit(data)
+        search = self.search(cv=list(folds), standardize=True).fit(data)
         setting = {name: _plain(getattr(search, f"{name}_")) for name in self.chosen}
         return Tuned(setting, self.inner_losses(data, folds, setting, seed))
 

@@ -40,7 +40,11 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"polytask {__version__}")
     commands = top.add_subparsers(dest="command", required=True, metavar="compare | fit | predict")
-    _compare(_command(commands, "compare", "compare learning the tasks apart and together, and keep the best model"))
+    _compare(
+        _command(
+            commands, "compare", "compare learning the tasks apart and together, and keep the best model"
+        )
+    )
     _fit(_command(commands, "fit", "fit a model without a comparison"))
     _predict(_command(commands, "predict", "predict with a saved model"))
     return top
@@ -58,7 +62,7 @@ def seconds(text: str) -> float:
     return value
 
 
-def at_least(least: int):  # noqa: ANN201 - argparse takes any callable
+def at_least(least: int):
     """A type of whole numbers from `least` on."""
 
     def whole(text: str) -> int:
@@ -75,11 +79,18 @@ def at_least(least: int):  # noqa: ANN201 - argparse takes any callable
 
 def _command(commands: argparse._SubParsersAction, name: str, help_: str) -> argparse.ArgumentParser:
     command = commands.add_parser(
-        name, help=help_, description=help_[0].upper() + help_[1:] + ".", epilog=EXIT_CODES,
+        name,
+        help=help_,
+        description=help_[0].upper() + help_[1:] + ".",
+        epilog=EXIT_CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    command.add_argument("--quiet", action="store_true", help="say nothing but errors, and what was asked for")
-    command.add_argument("--debug", action="store_true", help="show the traceback of an error and all warnings")
+    command.add_argument(
+        "--quiet", action="store_true", help="say nothing but errors, and what was asked for"
+    )
+    command.add_argument(
+        "--debug", action="store_true", help="show the traceback of an error and all warnings"
+    )
     return command
 
 
@@ -91,12 +102,17 @@ def _data(command: argparse.ArgumentParser) -> None:
     form.add_argument("--task-column", metavar="COLUMN", help="column that says which task a row belongs to")
     group.add_argument("--target", metavar="COLUMN", help="target column, with --task-column")
     group.add_argument(
-        "--kind", nargs="+", default=[], metavar="NAME=KIND",
+        "--kind",
+        nargs="+",
+        default=[],
+        metavar="NAME=KIND",
         help="kind of a task where it should not be inferred: regression, binary, multiclass, counts; "
         "without NAME for all tasks",
     )
     group = command.add_argument_group("features and rows")
-    group.add_argument("--drop", nargs="+", default=[], metavar="COLUMN", help="columns that are not features")
+    group.add_argument(
+        "--drop", nargs="+", default=[], metavar="COLUMN", help="columns that are not features"
+    )
     group.add_argument("--group-column", metavar="COLUMN", help="rows of one group stay together in folds")
     group.add_argument("--time-column", metavar="COLUMN", help="train on the past, test on the future")
 
@@ -104,17 +120,27 @@ def _data(command: argparse.ArgumentParser) -> None:
 def _compare(command: argparse.ArgumentParser) -> None:
     _data(command)
     group = command.add_argument_group("comparison")
-    group.add_argument("--models", nargs="+", metavar="NAME", help='candidates, such as ridge "group lasso"; default: all')
+    group.add_argument(
+        "--models", nargs="+", metavar="NAME", help='candidates, such as ridge "group lasso"; default: all'
+    )
     group.add_argument("--folds", type=at_least(2), default=5, metavar="N", help="outer folds (default 5)")
     group.add_argument(
-        "--seeds", type=at_least(1), default=2, metavar="N", help="repeats of all folds, each with its own seed (default 2)"
+        "--seeds",
+        type=at_least(1),
+        default=2,
+        metavar="N",
+        help="repeats of all folds, each with its own seed (default 2)",
     )
     group.add_argument("--seed", type=at_least(0), default=0, metavar="N", help="the first seed (default 0)")
     group.add_argument("--budget", type=seconds, metavar="TIME", help="wall-clock limit: 60s, 5m, 1h")
-    group.add_argument("--jobs", type=int, default=-1, metavar="N", help="processes at a time (default -1: all cores)")
+    group.add_argument(
+        "--jobs", type=int, default=-1, metavar="N", help="processes at a time (default -1: all cores)"
+    )
     group = command.add_argument_group("output")
     group.add_argument(
-        "--out", type=Path, metavar="DIR",
+        "--out",
+        type=Path,
+        metavar="DIR",
         help="folder for report.html, comparison.json and model/; the same command resumes from it when interrupted",
     )
     group.add_argument("--json", action="store_true", help="print the result as JSON instead of tables")
@@ -123,7 +149,9 @@ def _compare(command: argparse.ArgumentParser) -> None:
 def _fit(command: argparse.ArgumentParser) -> None:
     _data(command)
     group = command.add_argument_group("model")
-    group.add_argument("--model", metavar="NAME", help="the one to fit; default: chosen by validation for each task")
+    group.add_argument(
+        "--model", metavar="NAME", help="the one to fit; default: chosen by validation for each task"
+    )
     group.add_argument("--seed", type=at_least(0), default=0, metavar="N", help="default 0")
     group.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the model")
 
@@ -131,5 +159,7 @@ def _fit(command: argparse.ArgumentParser) -> None:
 def _predict(command: argparse.ArgumentParser) -> None:
     command.add_argument("model", type=Path, help="folder of a saved model")
     command.add_argument("data", type=Path, help="CSV or Parquet file with the model's features")
-    command.add_argument("--out", type=Path, metavar="FILE", help="CSV or Parquet file; default: CSV on standard output")
+    command.add_argument(
+        "--out", type=Path, metavar="FILE", help="CSV or Parquet file; default: CSV on standard output"
+    )
     command.add_argument("--proba", action="store_true", help="probabilities of classes instead of labels")

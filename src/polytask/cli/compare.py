@@ -35,8 +35,10 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.out:
         comparison.best_model().save(arguments.out / "model")
         if not arguments.quiet:
-            print(f"\nReport: {arguments.out / 'report.html'}\nModel:  {arguments.out / 'model'}",
-                  file=sys.stderr if arguments.json else sys.stdout)  # fmt: skip
+            print(
+                f"\nReport: {arguments.out / 'report.html'}\nModel:  {arguments.out / 'model'}",
+                file=sys.stderr if arguments.json else sys.stdout,
+            )
 
 
 def _write(report: dict[str, Any], arguments: argparse.Namespace) -> None:

@@ -21,7 +21,9 @@ def check_result_folder(path: Path) -> None:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise SettingError(f"--out: the folder '{path}' cannot be made: {error.strerror or error}.") from error
+        raise SettingError(
+            f"--out: the folder '{path}' cannot be made: {error.strerror or error}."
+        ) from error
     if not os.access(path, os.W_OK):
         raise SettingError(f"--out: nothing can be written to '{path}'.")
 
@@ -36,7 +38,9 @@ def check_model_folder(path: Path) -> None:
     if path.is_file():
         raise SettingError(f"--out: '{path}' is a file; name a folder for the model.")
     if path.is_dir() and any(path.iterdir()) and not (path / "model.json").exists():
-        raise SettingError(f"--out: the folder '{path}' holds something other than a model; name another one.")
+        raise SettingError(
+            f"--out: the folder '{path}' holds something other than a model; name another one."
+        )
     nearest = next(parent for parent in path.absolute().parents if parent.exists())
     if not nearest.is_dir() or not os.access(nearest, os.W_OK):
         raise SettingError(f"--out: nothing can be written to '{nearest}'.")

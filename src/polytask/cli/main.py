@@ -74,7 +74,9 @@ def _interrupted(arguments: argparse.Namespace) -> str:
         return "polytask: interrupted; nothing was written."
     if arguments.out is None:
         return "polytask: interrupted. With --out DIR the same command would go on where it stopped."
-    return f"polytask: interrupted. Finished work is in '{arguments.out}'; the same command resumes from there."
+    return (
+        f"polytask: interrupted. Finished work is in '{arguments.out}'; the same command resumes from there."
+    )
 
 
 @contextlib.contextmanager
@@ -90,7 +92,9 @@ def _one_line_warnings(arguments: argparse.Namespace) -> Iterator[None]:
             warnings.simplefilter("ignore")
             if not arguments.quiet:
                 warnings.simplefilter("always", PolytaskWarning)
-            warnings.showwarning = lambda message, *_, **__: _say(f"polytask: warning: {' '.join(str(message).split())}")
+            warnings.showwarning = lambda message, *_, **__: _say(
+                f"polytask: warning: {' '.join(str(message).split())}"
+            )
             yield
     finally:
         if before is None:

@@ -78,15 +78,21 @@ def write_table(frame: Any, path: Path) -> None:
 def _read_csv(path: Path, text_columns: Sequence[str]) -> Any:
     pandas = _pandas()
     separator = "\t" if ".tsv" in path.suffixes else _separator(path)
-    head = pandas.read_csv(path, sep=separator, header=None, nrows=1, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    head = pandas.read_csv(
+        path, sep=separator, header=None, nrows=1, dtype=str, keep_default_na=False, encoding="utf-8-sig"
+    )
     names = [name for name in head.iloc[0].tolist() if name]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:  # pandas would rename the second one
         raise DataError(f"'{path}' has more than one column named '{twice}'; rename or drop one of them.")
     return pandas.read_csv(
-        path, sep=separator, index_col=False, encoding="utf-8-sig", low_memory=False,
+        path,
+        sep=separator,
+        index_col=False,
+        encoding="utf-8-sig",
+        low_memory=False,
         dtype={name: str for name in text_columns if name in names},
-    )  # fmt: skip
+    )
 
 
 def _separator(path: Path) -> str:
@@ -111,7 +117,9 @@ def _is_parquet(path: Path) -> bool:
         name = name.removesuffix(packed)
     if name.endswith(_CSV):
         return False
-    raise SettingError(f"'{path}' is neither CSV ({', '.join(_CSV)}) nor Parquet ({', '.join(_PARQUET)}) by its ending.")
+    raise SettingError(
+        f"'{path}' is neither CSV ({', '.join(_CSV)}) nor Parquet ({', '.join(_PARQUET)}) by its ending."
+    )
 
 
 def _unreadable(path: Path, error: BaseException) -> DataError:

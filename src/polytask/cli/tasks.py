@@ -42,9 +42,16 @@ def _check(arguments: argparse.Namespace) -> None:
     own = set(arguments.targets or [arguments.task_column, arguments.target])
     if arguments.task_column and arguments.task_column == arguments.target:
         raise SettingError(f"Column '{arguments.target}' cannot be both the task and the target.")
-    for option, names in (("--drop", arguments.drop), ("--group-column", [arguments.group_column]),
-                          ("--time-column", [arguments.time_column])):  # fmt: skip
-        both = [name for name in names if name in own and not (name == arguments.task_column and option != "--drop")]
+    for option, names in (
+        ("--drop", arguments.drop),
+        ("--group-column", [arguments.group_column]),
+        ("--time-column", [arguments.time_column]),
+    ):
+        both = [
+            name
+            for name in names
+            if name in own and not (name == arguments.task_column and option != "--drop")
+        ]
         if both:
             raise SettingError(f"Column '{both[0]}' is a target; it cannot be used for {option}.")
 
@@ -57,7 +64,9 @@ def _kinds(arguments: argparse.Namespace) -> tuple[str | None, dict[str, str]]:
         if not equals or (arguments.task_column and name == arguments.target):
             common = kind
         elif arguments.targets and name not in arguments.targets:
-            raise SettingError(f"--kind {text}: '{name}' is not among the targets {', '.join(arguments.targets)}.")
+            raise SettingError(
+                f"--kind {text}: '{name}' is not among the targets {', '.join(arguments.targets)}."
+            )
         else:
             single[name] = kind
     return common, single

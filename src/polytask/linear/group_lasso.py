@@ -12,13 +12,15 @@ from polytask.linear.cv import CrossValidatedModel
 from polytask.linear.grids import decreasing, default_eps, largest_group_lasso
 from polytask.linear.moments import Moments
 from polytask.linear.paths import Solution
-from polytask.linear.penalty import alpha_list, check_penalty
+from polytask.linear.penalty import alpha_list, check_penalty, check_relax
+from polytask.linear.relaxation import relax
 from polytask.linear.solvers.gram_descent import group_path
 
 
 class _GroupLasso(LinearTaskModel):
     """Σ_t Σ w (y − xb_t)² / (2m) + α Σ_j ‖B_j‖₂, m the mean weight of a task's labels."""
 
+    relax: float
     tol: float
     max_iter: int
 
@@ -30,7 +32,7 @@ class _GroupLasso(LinearTaskModel):
             tol=self.tol, max_iter=self.max_iter,
         )  # fmt: skip
         null = np.asarray(path.null) / mean_weight
-        return Solution(path.coef, path.gap / mean_weight, null, path.n_iter)
+        return Solution(relax(moments, path.coef, check_relax(self.relax)), path.gap / mean_weight, null, path.n_iter)
 
     def _grid(self, moments: Moments, n_points: int | None, eps: float | None) -> np.ndarray:
         return decreasing(largest_group_lasso(moments), n_points or 100, eps or default_eps(moments))
@@ -47,6 +49,9 @@ class GroupLasso(FixedPenaltyModel, _GroupLasso):
     ----------
     alpha : float
         Penalty; positive.
+    relax : float in [0, 1]
+        Weight of the penalised coefficients against least squares on the features they select: 1 is the
+        plain model, 0 the relaxed lasso proper (Meinshausen 2007). `dual_gap_` is that of the penalised fit.
     fit_intercept : bool
         Each task has its own unpenalised intercept.
     standardize : bool
@@ -77,6 +82,7 @@ class GroupLasso(FixedPenaltyModel, _GroupLasso):
         self,
         alpha: float = 1.0,
         *,
+        relax: float = 1.0,
         fit_intercept: bool = True,
         standardize: bool = False,
         scale_targets: bool = False,
@@ -84,6 +90,7 @@ class GroupLasso(FixedPenaltyModel, _GroupLasso):
         max_iter: int = 10_000,
     ) -> None:
         self.alpha = alpha
+        self.relax = relax
         self.fit_intercept = fit_intercept
         self.standardize = standardize
         self.scale_targets = scale_targets
@@ -118,7 +125,7 @@ class GroupLassoCV(CrossValidatedModel, _GroupLasso):
     tol : float
         Relative duality gap at which a fold's fit stops; the final fit is solved to 1e-11 where `max_iter`
         allows.
-    fit_intercept, standardize, scale_targets, max_iter
+    relax, fit_intercept, standardize, scale_targets, max_iter
         As in `GroupLasso`.
 
     Attributes
@@ -139,6 +146,7 @@ class GroupLassoCV(CrossValidatedModel, _GroupLasso):
         n_alphas: int = 100,
         eps: float | None = None,
         cv: Any = 5,
+        relax: float = 1.0,
         fit_intercept: bool = True,
         standardize: bool = False,
         scale_targets: bool = False,
@@ -149,6 +157,7 @@ class GroupLassoCV(CrossValidatedModel, _GroupLasso):
         self.n_alphas = n_alphas
         self.eps = eps
         self.cv = cv
+        self.relax = relax
         self.fit_intercept = fit_intercept
         self.standardize = standardize
         self.scale_targets = scale_targets

@@ -11,7 +11,8 @@ from polytask.linear.cv import CrossValidatedModel
 from polytask.linear.grids import decreasing, default_eps, largest_lasso
 from polytask.linear.moments import Moments
 from polytask.linear.paths import Solution
-from polytask.linear.penalty import alpha_list, alpha_per_task, grid_per_task
+from polytask.linear.penalty import alpha_list, alpha_per_task, check_relax, grid_per_task
+from polytask.linear.relaxation import relax
 from polytask.linear.solvers.gram_descent import lasso_paths
 
 
@@ -19,6 +20,7 @@ class _Lasso(LinearTaskModel):
     """Σ w (y − xb)² / (2 Σ w) + α‖b‖₁ in every task."""
 
     penalty_per_task = True
+    relax: float
     tol: float
     max_iter: int
 
@@ -30,7 +32,7 @@ class _Lasso(LinearTaskModel):
             moments.gram, moments.pattern, moments.xty, moments.yty, grid * unit,
             tol=self.tol, max_iter=self.max_iter,
         )  # fmt: skip
-        return Solution(path.coef, path.gap / unit, path.null / unit, path.n_iter)
+        return Solution(relax(moments, path.coef, check_relax(self.relax)), path.gap / unit, path.null / unit, path.n_iter)
 
     def _grid(self, moments: Moments, n_points: int | None, eps: float | None) -> np.ndarray:
         return decreasing(largest_lasso(moments), n_points or 100, eps or default_eps(moments))
@@ -46,6 +48,9 @@ class TaskLasso(FixedPenaltyModel, _Lasso):
     ----------
     alpha : float or (q,) array
         Penalty, of all tasks or of each; positive.
+    relax : float in [0, 1]
+        Weight of the penalised coefficients against least squares on the features they select: 1 is the
+        plain model, 0 the relaxed lasso proper (Meinshausen 2007). `dual_gap_` is that of the penalised fit.
     fit_intercept : bool
         Each task has its own unpenalised intercept.
     standardize : bool
@@ -73,12 +78,14 @@ class TaskLasso(FixedPenaltyModel, _Lasso):
         self,
         alpha: Any = 1.0,
         *,
+        relax: float = 1.0,
         fit_intercept: bool = True,
         standardize: bool = False,
         tol: float = 1e-4,
         max_iter: int = 10_000,
     ) -> None:
         self.alpha = alpha
+        self.relax = relax
         self.fit_intercept = fit_intercept
         self.standardize = standardize
         self.tol = tol
@@ -108,7 +115,7 @@ class TaskLassoCV(CrossValidatedModel, _Lasso):
     tol : float
         Relative duality gap at which a fold's fit stops; the final fit is solved to 1e-11 where `max_iter`
         allows.
-    fit_intercept, standardize, max_iter
+    relax, fit_intercept, standardize, max_iter
         As in `TaskLasso`.
 
     Attributes
@@ -130,6 +137,7 @@ class TaskLassoCV(CrossValidatedModel, _Lasso):
         n_alphas: int = 100,
         eps: float | None = None,
         cv: Any = 5,
+        relax: float = 1.0,
         fit_intercept: bool = True,
         standardize: bool = False,
         tol: float = 1e-4,
@@ -139,6 +147,7 @@ class TaskLassoCV(CrossValidatedModel, _Lasso):
         self.n_alphas = n_alphas
         self.eps = eps
         self.cv = cv
+        self.relax = relax
         self.fit_intercept = fit_intercept
         self.standardize = standardize
         self.tol = tol

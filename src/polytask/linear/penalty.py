@@ -40,3 +40,10 @@ def alpha_per_task(alpha: Any, n_tasks: int, *, positive: bool) -> np.ndarray:
 def grid_per_task(alphas: np.ndarray, n_tasks: int) -> np.ndarray:
     """The same list of penalties for every task: (k,) -> (k, q)."""
     return np.repeat(alphas[:, None], n_tasks, axis=1)
+
+
+def check_relax(value: Any) -> float:
+    """The weight of the penalised coefficients, between 0 and 1."""
+    if not 0.0 <= value <= 1.0:
+        raise SettingError(f"relax must lie between 0 and 1; got {value!r}.")
+    return float(value)

@@ -87,7 +87,9 @@ class _ArrayNetwork(NetworkEstimator):
         for k, (values, kind) in enumerate(zip(columns, kinds)):
             task, known, encoded = encode(Task(f"y{k}", kind), values)
             if not len(known):
-                raise DataError(f"Column {k} of y has no labels: all {len(values)} rows are missing; drop it.")
+                raise DataError(
+                    f"Column {k} of y has no labels: all {len(values)} rows are missing; drop it."
+                )
             tasks.append(task)
             rows[task.name], targets[task.name] = known, encoded
             weights[task.name] = np.ones(len(known))
@@ -173,7 +175,7 @@ class MultiTaskClassifier(MultiOutputMixin, ClassifierMixin, _ArrayNetwork):
         return [np.column_stack([1 - p, p]) if p.ndim == 1 else p for p in self._predictions(X)]
 
     def _class_list(self) -> list[np.ndarray]:
-        return [self.classes_] if self.flat_ else list(self.classes_)
+        return [np.asarray(self.classes_)] if self.flat_ else list(self.classes_)
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

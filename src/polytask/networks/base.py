@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 from abc import ABC
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -20,6 +21,10 @@ from polytask.training import NetworkModel, Training
 from polytask.training.splitting import split_validation
 
 SharingSpec = str | Sharing | Callable[..., Sharing]
+
+#: Settings of the loop that the estimators have as parameters of their own.
+_OF_TRAINING = ("learning_rate", "weight_decay", "batch_size", "max_epochs", "patience")
+_DEFAULTS = Training()
 
 
 class NetworkEstimator(BaseEstimator, ABC):
@@ -48,36 +53,57 @@ class NetworkEstimator(BaseEstimator, ABC):
         if validation is None:
             data, validation = split_validation(data, self.validation_fraction, np.random.default_rng(seed))
         self.model_ = NetworkModel.fit(
-            self._build, data, validation, self._balancer(data), self._settings(), scale_inputs=scale_inputs, seed=seed
+            self._build,
+            data,
+            validation,
+            self._balancer(data),
+            self._settings(),
+            scale_inputs=scale_inputs,
+            seed=seed,
         )
         self.history_ = self.model_.history
         self.n_iter_ = len(self.history_)
 
     def _settings(self) -> Training:
-        return replace(
-            self.training or Training(),
-            learning_rate=self.learning_rate,
-            weight_decay=self.weight_decay,
-            batch_size=self.batch_size,
-            max_epochs=self.max_epochs,
-            patience=self.patience,
-            progress=bool(self.verbose),
-        )
+        here = {name: getattr(self, name) for name in _OF_TRAINING} | {"progress": bool(self.verbose)}
+        if self.training is None:
+            return Training(**here)
+        for name, value in here.items():
+            if getattr(self.training, name) not in (getattr(_DEFAULTS, name), value):
+                theirs = "verbose" if name == "progress" else name
+                raise SettingError(
+                    f"{name} in training=… is not used; give {theirs} to the estimator itself."
+                )
+        return replace(self.training, **here)
 
     def _build(self, n_inputs: int, heads: dict[str, int]) -> Sharing:
+        if isinstance(self.sharing, str):
+            settings = {
+                "hidden": tuple(self.hidden),
+                "task_hidden": tuple(self.task_hidden),
+                "dropout": self.dropout,
+            }
+            if self.soft_strength is not None:
+                self._refuse_unless("soft_strength", self.sharing == "soft", "sharing='soft'")
+                settings["strength"] = self.soft_strength
+            return get_sharing(self.sharing).for_table(n_inputs, heads, **settings)
+        defaults = inspect.signature(type(self)).parameters
+        for name in ("hidden", "task_hidden", "dropout", "soft_strength"):
+            given = getattr(self, name)
+            unused = given is not None and given != defaults[name].default
+            self._refuse_unless(name, not unused, "an architecture that is given by name")
         if isinstance(self.sharing, Sharing):
             return copy.deepcopy(self.sharing)
-        settings = {"hidden": tuple(self.hidden), "task_hidden": tuple(self.task_hidden), "dropout": self.dropout}
-        if self.soft_strength is not None:
-            if self.sharing != "soft":
-                raise SettingError(f"soft_strength is used by sharing='soft' only, not by {self.sharing!r}.")
-            settings["strength"] = self.soft_strength
-        if isinstance(self.sharing, str):
-            return get_sharing(self.sharing).for_table(n_inputs, heads, **settings)
         network = self.sharing(n_inputs, heads)
         if not isinstance(network, Sharing):
             raise SettingError(f"sharing=… returned a {type(network).__name__}; it must return a Sharing.")
         return network
+
+    def _refuse_unless(self, name: str, used: bool, where: str) -> None:
+        if not used:
+            raise SettingError(
+                f"{name} is used by {where} only, not by sharing={self.sharing!r}; leave it out."
+            )
 
     def _balancer(self, data: TaskData) -> Balancer:
         if self.balancing == "fixed":

@@ -14,11 +14,11 @@ from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 from polytask.balancing import Balancer
 from polytask.data import TaskData, default_preprocessing, frames
 from polytask.data.checks import check_same_columns
-from polytask.data.targets import encode
 from polytask.data.taskdata import task_labels
 from polytask.errors import DataError, SettingError
-from polytask.evaluation.metrics import LOWER_IS_BETTER, score
 from polytask.networks.base import NetworkEstimator, SharingSpec
+from polytask.networks.scoring import mean_score
+from polytask.networks.state import from_state, to_state
 from polytask.networks.tables import (
     as_table,
     as_values,
@@ -29,10 +29,9 @@ from polytask.networks.tables import (
     target_columns,
     task_column_of,
 )
-from polytask.sharing import Sharing, get_sharing
+from polytask.sharing import Sharing
 from polytask.tasks import Task
-from polytask.training import NetworkModel, Training
-
+from polytask.training import Training
 
 #: What scikit-learn looks at in arrays; frames have checks of their own.
 _ARRAYS: dict[str, Any] = {"accept_sparse": "csr", "dtype": None, "ensure_all_finite": "allow-nan"}
@@ -182,11 +181,20 @@ class MultiTaskNetwork(NetworkEstimator):
 
     def _task_data(self, X: Any, y: Any, sample_weight: Any) -> TaskData:
         if isinstance(X, TaskData):
-            if y is not None or sample_weight is not None or self.tasks is not None or self.task_column is not None:
-                raise SettingError("A TaskData holds targets, weights and tasks already: give nothing besides it.")
+            if (
+                y is not None
+                or sample_weight is not None
+                or self.tasks is not None
+                or self.task_column is not None
+            ):
+                raise SettingError(
+                    "A TaskData holds targets, weights and tasks already: give nothing besides it."
+                )
             return X
         if y is None:
-            raise DataError("This estimator requires y to be passed, but the target y is None (only a TaskData needs none).")
+            raise DataError(
+                "This estimator requires y to be passed, but the target y is None (a TaskData needs none)."
+            )
         if sample_weight is not None:
             sample_weight = as_values(sample_weight)
             if not np.any(sample_weight):
@@ -202,7 +210,9 @@ class MultiTaskNetwork(NetworkEstimator):
             self.preprocessing_ = None
         elif isinstance(self.preprocessing, str):
             if self.preprocessing != "auto":
-                raise SettingError(f"preprocessing must be 'auto', None or a transformer; got {self.preprocessing!r}.")
+                raise SettingError(
+                    f"preprocessing must be 'auto', None or a transformer; got {self.preprocessing!r}."
+                )
             self.preprocessing_ = None if is_finite_matrix(X) else default_preprocessing(X).fit(X)
         else:
             self.preprocessing_ = clone(self.preprocessing).fit(X)
@@ -215,8 +225,8 @@ class MultiTaskNetwork(NetworkEstimator):
         for ours, theirs in zip(self.tasks_, data.tasks):
             if (ours.kind, ours.classes) != (theirs.kind, theirs.classes):
                 raise DataError(
-                    f"Task '{ours.name}' has kind {ours.kind!r} and classes {ours.classes} in the training data, but "
-                    f"{theirs.kind!r} and {theirs.classes} in the validation data; take both from one TaskData."
+                    f"Task '{ours.name}': training data have kind {ours.kind!r} and classes {ours.classes}, "
+                    f"validation data {theirs.kind!r} and {theirs.classes}; take both from one TaskData."
                 )
         return data.with_X(self._preprocessed(self._features(data.X)))
 
@@ -228,7 +238,7 @@ class MultiTaskNetwork(NetworkEstimator):
         X = frames.check_table(X)
         if frames.column_names(X) is not None and self.task_column_ in (frames.column_names(X) or ()):
             X = frames.drop_columns(X, [str(self.task_column_)])
-        elif self.form_ == "long" and isinstance(self.task_column, int) and X.shape[1] == self.n_features_in_ + 1:
+        elif isinstance(self.task_column, int) and X.shape[1] == self.n_features_in_ + 1:
             X = np.delete(X, self.task_column, axis=1)
         check_same_columns(X, self.columns_, self.n_features_in_, "X", "the training data")
         if self.columns_ is not None and frames.column_names(X) is not None:
@@ -237,7 +247,9 @@ class MultiTaskNetwork(NetworkEstimator):
 
     # ------------------------------------------------------------------ predict
 
-    def predict_tasks(self, X: Any, rows: Mapping[str, np.ndarray | None] | None = None) -> dict[str, np.ndarray]:
+    def predict_tasks(
+        self, X: Any, rows: Mapping[str, np.ndarray | None] | None = None
+    ) -> dict[str, np.ndarray]:
         """Predictions per task as numbers.
 
         Parameters
@@ -265,7 +277,7 @@ class MultiTaskNetwork(NetworkEstimator):
             where `y` was one, and in long form, where every row is predicted for its own task.
         """
         check_is_fitted(self, "model_")
-        if self.task_column_ is not None and self.form_ != "wide":
+        if self._own_rows:
             return self._predict_own(X)
         columns: dict[str, np.ndarray] = {}
         for name, values in self.predict_tasks(X).items():
@@ -290,34 +302,23 @@ class MultiTaskNetwork(NetworkEstimator):
         return next(iter(out.values())) if self.flat_ and self.form_ == "wide" else out
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """Mean over tasks of each task's metric (the first one), on the rows that have labels; more is better."""
+        """Mean over tasks of each task's first metric, on the rows that have labels; more is better.
+
+        A metric of which less is better is counted negative.
+        """
         check_is_fitted(self, "model_")
-        values = [self._score_task(*part) for part in self._labelled(X, y, sample_weight)]
-        return float(np.nanmean(values))
-
-    def _labelled(self, X: Any, y: Any, sample_weight: Any) -> list[tuple[Task, np.ndarray, np.ndarray, np.ndarray]]:
-        """Task, encoded targets, predictions and weights on the rows with labels."""
-        if self.task_column_ is not None and self.form_ != "wide":
-            index = self._task_rows(X)
-            predictions = self.predict_tasks(X, index)
-            columns = {name: (rows, as_values(y)[rows]) for name, rows in index.items()}
+        if self._own_rows:
+            rows = self._task_rows(X)
+            columns = {name: as_values(y)[index] for name, index in rows.items()}
         else:
-            predictions = self.predict_tasks(X)
-            columns = {name: (None, v) for name, v in target_columns(y, [t.name for t in self.tasks_]).items()}
-        out = []
-        for name, (rows, values) in columns.items():
-            task, known, encoded = encode(self._task(name), values)
-            if len(known):
-                where = known if rows is None else rows[known]
-                weight = np.ones(len(known)) if sample_weight is None else np.asarray(sample_weight)[where]
-                out.append((task, encoded, predictions[name][known], weight))
-        return out
+            rows = None
+            columns = target_columns(y, [task.name for task in self.tasks_])
+        return mean_score(self.tasks_, columns, self.predict_tasks(X, rows), rows, sample_weight)
 
-    @staticmethod
-    def _score_task(task: Task, y: np.ndarray, prediction: np.ndarray, weight: np.ndarray) -> float:
-        metric = task.metrics[0]
-        value = score(task, metric, y, prediction, weight)
-        return -value if metric in LOWER_IS_BETTER else value
+    @property
+    def _own_rows(self) -> bool:
+        """Whether tables given to predict say which task a row belongs to."""
+        return self.form_ != "wide"
 
     def _predict_own(self, X: Any) -> np.ndarray:
         index = self._task_rows(X)
@@ -337,7 +338,9 @@ class MultiTaskNetwork(NetworkEstimator):
         unknown = sorted(set(names) - known)
         if unknown:
             n = int(np.isin(names, unknown).sum())
-            raise DataError(f"{n} rows belong to tasks that were not in the training data, such as '{unknown[0]}'.")
+            raise DataError(
+                f"{n} rows belong to tasks that were not in the training data, such as '{unknown[0]}'."
+            )
         return {name: np.flatnonzero(names == name) for name in dict.fromkeys(names)}
 
     def _task(self, name: str) -> Task:
@@ -361,18 +364,7 @@ class MultiTaskNetwork(NetworkEstimator):
         The preprocessing is not among them: where `preprocessing_` is not None it has to be stored apart.
         """
         check_is_fitted(self, "model_")
-        tensors, model = self.model_.to_state()
-        fitted = {name: getattr(self, name) for name in _PLAIN_ATTRIBUTES}
-        settings = {name: getattr(self, name) for name in _PLAIN_SETTINGS}
-        settings = {k: list(v) if isinstance(v, tuple) else v for k, v in settings.items()}
-        builtin = isinstance(self.sharing, str)
-        config = {
-            "settings": settings | {"sharing": self.sharing if builtin else None},
-            "fitted": fitted,
-            "needs_preprocessing": self.preprocessing_ is not None,
-            "model": model,
-        }
-        return tensors, config
+        return to_state(self)
 
     @classmethod
     def from_state(
@@ -391,45 +383,11 @@ class MultiTaskNetwork(NetworkEstimator):
         preprocessing : fitted transformer, optional
             Needed where the model was fitted with one.
         sharing : Sharing, optional
-            Needed where the network was not one of the built-in ones: an untrained one of the same shape.
+            Needed where the network was not built by name: an untrained one of the same shape.
 
         Raises
         ------
         SettingError
             When one of them is needed and missing.
         """
-        if config["needs_preprocessing"] and preprocessing is None:
-            raise SettingError("This model was fitted with a preprocessing; pass it: from_state(…, preprocessing=…).")
-        described = config["model"]["sharing"]
-        if sharing is None and described["settings"] is None:
-            raise SettingError(f"The network '{described['name']}' is not built in; pass an untrained one: sharing=….")
-        if sharing is None:
-            n_inputs = len(tensors["inputs.mean"])
-            sharing = get_sharing(described["name"]).for_table(n_inputs, described["heads"], **described["settings"])
-        settings = dict(config["settings"])
-        model = cls(**settings | {"sharing": settings["sharing"] or sharing})
-        for name, value in config["fitted"].items():
-            setattr(model, name, value)
-        model.preprocessing_ = preprocessing
-        model.model_ = NetworkModel.from_state(sharing, tensors, config["model"])
-        model.tasks_, model.history_ = model.model_.tasks, model.model_.history
-        model.n_iter_ = len(model.history_)
-        if model.columns_ is not None:
-            model.feature_names_in_ = np.array(model.columns_, dtype=object)
-        return model
-
-
-_PLAIN_ATTRIBUTES = ("columns_", "n_features_in_", "form_", "task_column_", "frame_type_", "flat_")
-_PLAIN_SETTINGS = (
-    "task_column",
-    "hidden",
-    "task_hidden",
-    "dropout",
-    "soft_strength",
-    "learning_rate",
-    "weight_decay",
-    "batch_size",
-    "max_epochs",
-    "patience",
-    "validation_fraction",
-)
+        return from_state(cls, tensors, config, preprocessing, sharing)

@@ -1,4 +1,4 @@
-"""Between the caller's tables and task data: long form, target columns, and predictions in the caller's type."""
+"""Between the caller's tables and task data: long form, target columns, predictions in the caller's type."""
 
 from __future__ import annotations
 
@@ -25,11 +25,15 @@ def long_data(
     X = frames.check_table(X)
     values = as_values(y)
     if values.ndim != 1 or len(values) != X.shape[0]:
-        raise DataError(f"With task_column, y must be flat with one value per row of X ({X.shape[0]}), got {values.shape}.")
+        raise DataError(
+            f"With task_column, y must be flat with a value per row of X ({X.shape[0]}), got {values.shape}."
+        )
     if isinstance(task_column, int):
         return _long_array(X, values, task_column, tasks, sample_weight)
     if not frames.is_frame(X):
-        raise SettingError(f"task_column={task_column!r} names a column, but X is no data frame; give its position.")
+        raise SettingError(
+            f"task_column={task_column!r} names a column, but X is no data frame; give its position."
+        )
     frame = nw.from_native(X, eager_only=True)
     columns = {_TARGET: values.tolist()}
     if sample_weight is not None:
@@ -50,7 +54,9 @@ def _long_array(
         raise SettingError("A sparse X cannot hold the task column; use TaskData.from_dict.")
     if sample_weight is not None:
         raise SettingError("sample_weight with a task column needs X as a data frame.")
-    names = np.array([str(int(v)) if isinstance(v, float) and v.is_integer() else str(v) for v in X[:, column].tolist()])
+    names = np.array(
+        [str(int(v)) if isinstance(v, float) and v.is_integer() else str(v) for v in X[:, column].tolist()]
+    )
     features = np.delete(X, column, axis=1)
     tables = {name: (features[names == name], y[names == name]) for name in dict.fromkeys(names.tolist())}
     return TaskData.from_dict(tables, tasks)
@@ -61,7 +67,9 @@ def task_column_of(X: Any, column: str | int | None) -> np.ndarray:
     if isinstance(column, int):
         return np.asarray(X)[:, column]
     if not frames.is_frame(X):
-        raise DataError(f"Predicting each row for its own task needs a data frame with the column '{column}'.")
+        raise DataError(
+            f"Predicting each row for its own task needs a data frame with the column '{column}'."
+        )
     return frames.column(X, str(column), "X")
 
 
@@ -89,9 +97,11 @@ def as_values(y: Any) -> np.ndarray:
 
 
 def decided(task: Task, prediction: np.ndarray) -> dict[str, np.ndarray]:
-    """Columns of a prediction table: numbers, or the most probable label; one column per label for multilabel."""
+    """Columns of a prediction table: numbers, or the most probable label; a column per label for multilabel."""
     if task.kind == "multilabel":
-        return {f"{task.name}_{c}": (prediction[:, j] > 0.5).astype(int) for j, c in enumerate(task.classes or ())}
+        return {
+            f"{task.name}_{c}": (prediction[:, j] > 0.5).astype(int) for j, c in enumerate(task.classes or ())
+        }
     if not task.is_classification:
         return {task.name: prediction}
     codes = prediction.argmax(axis=1) if prediction.ndim == 2 else (prediction > 0.5).astype(int)
@@ -106,9 +116,15 @@ def frame_type(table: Any) -> str | None:
 def as_table(columns: Mapping[str, np.ndarray], kind: str | None, X: Any) -> Any:
     """Columns as a frame of this kind, with the index of X where both have one; as an array for None."""
     if kind is None:
-        return np.column_stack([values if len({v.dtype.kind for v in columns.values()}) == 1 else values.astype(object)
-                                for values in columns.values()])
-    frame = nw.from_dict({name: values.tolist() for name, values in columns.items()}, backend=kind).to_native()
+        return np.column_stack(
+            [
+                values if len({v.dtype.kind for v in columns.values()}) == 1 else values.astype(object)
+                for values in columns.values()
+            ]
+        )
+    frame = nw.from_dict(
+        {name: values.tolist() for name, values in columns.items()}, backend=kind
+    ).to_native()
     if hasattr(frame, "index") and hasattr(X, "index") and len(X) == len(frame):
         frame.index = X.index
     return frame

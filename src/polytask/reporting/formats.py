@@ -104,7 +104,9 @@ def duration(seconds: Any) -> str:
 
 def clean(text: Any) -> str:
     """Text without control characters and lone surrogates, which terminals obey and HTML forbids."""
-    return "".join("\N{REPLACEMENT CHARACTER}" if unicodedata.category(c) in ("Cc", "Cs") else c for c in str(text))
+    return "".join(
+        "\N{REPLACEMENT CHARACTER}" if unicodedata.category(c) in ("Cc", "Cs") else c for c in str(text)
+    )
 
 
 def shorten(text: Any, width: int) -> str:

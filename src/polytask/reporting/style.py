@@ -13,11 +13,13 @@ _DARK = """
 --zero:#d8b832;--weak:#6f6cb4;--middle:#45418a;--strong:#211e4f;
 """
 
-STYLE = f"""
+STYLE = (
+    f"""
 :root{{color-scheme:light dark;{_LIGHT}}}
 @media (prefers-color-scheme:dark){{:root{{{_DARK}}}}}
 @media print{{:root{{color-scheme:light;{_LIGHT}--page:#fff}}}}
-""" + """
+"""
+    + """
 *{box-sizing:border-box}
 html{-webkit-text-size-adjust:100%}
 body{margin:0;background:var(--page);color:var(--ink);font:16px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,
@@ -138,7 +140,7 @@ svg .zerocell{fill:var(--zero)}svg .weak{fill:var(--weak)}svg .middle{fill:var(-
 .chart svg{display:block;overflow:visible}
 .matrix{display:grid;grid-template-columns:minmax(0,auto) minmax(0,1fr);column-gap:.5rem;max-width:32rem}
 .matrix.bare{grid-template-columns:minmax(0,1fr)}
-.matrix .square{aspect-ratio:1;max-width:30rem;min-width:0}
+.matrix .square{aspect-ratio:1;width:100%;min-width:0}
 .matrix svg,.panel svg{display:block}
 .rows{display:grid;grid-auto-rows:minmax(0,1fr);font-size:.78rem;line-height:1;min-width:0}
 .rows span{align-self:center;text-align:right;line-height:1.25;white-space:nowrap;overflow:hidden;text-overflow:ellipsis;color:var(--muted)}
@@ -156,3 +158,4 @@ figure,.tile,tr,.panel{break-inside:avoid}h2,h3{break-after:avoid}
 details::details-content{content-visibility:visible;block-size:auto}
 }
 """
+)

@@ -11,7 +11,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import IO, Any
 
-from polytask.reporting.formats import NOTHING, clean, count, duration, finite, interval, number, p_value, percent, shorten
+from polytask.reporting.formats import (
+    NOTHING,
+    clean,
+    count,
+    duration,
+    finite,
+    interval,
+    number,
+    p_value,
+    percent,
+    shorten,
+)
 
 #: With more tasks than this only the ends are listed, this many in all.
 ROWS = 24
@@ -55,10 +66,15 @@ def _tasks(report: Mapping[str, Any]) -> Table:
     if len(tasks) > ROWS:
         note = f"{len(tasks) - ROWS} tasks in between are not shown; the report holds all {len(tasks)}."
         tasks = [*tasks[: ROWS // 2], *tasks[-ROWS // 2 :]]
-    shown = [*tasks, {**(report.get("overall") or {}), "task": "overall"}]
+    shown = [*tasks, {**(report.get("overall") or {}), "task": "overall"}] if tasks else []
     columns = ("task", "labels", "gain", f"{100 * level:g} % interval", "p (Holm)", "verdict", "metric")
     return Table(
-        "Gain from learning together", columns, [_task_row(t) for t in shown], [str(t.get("verdict")) for t in shown], (0, 5, 6), note
+        "Gain from learning together",
+        columns,
+        [_task_row(t) for t in shown],
+        [str(t.get("verdict")) for t in shown],
+        (0, 5, 6),
+        note,
     )
 
 
@@ -83,15 +99,22 @@ def _metric(sides: Mapping[str, Any]) -> str:
 
 def _methods(report: Mapping[str, Any]) -> Table:
     candidates = sorted(report.get("candidates") or [], key=_rank)
-    rows, verdicts = [], []
+    rows: list[tuple[str, ...]] = []
     for c in candidates:
         words = [r.get("verdict") for r in (c.get("tasks") or {}).values()]
         role = {"single": "apart", "sharing": "together"}.get(str(c.get("role")), str(c.get("role")))
-        rows.append((shorten(c.get("name"), _WIDTH_OF_NAMES), role, percent(c.get("delta_percent")),
-                     count(words.count("helped")), count(words.count("hurt")), duration(c.get("seconds"))))
-        verdicts.append("")
+        rows.append(
+            (
+                shorten(c.get("name"), _WIDTH_OF_NAMES),
+                role,
+                percent(c.get("delta_percent")),
+                count(words.count("helped")),
+                count(words.count("hurt")),
+                duration(c.get("seconds")),
+            )
+        )
     columns = ("method", "learns", "mean gain", "better", "worse", "time")
-    return Table("Methods, against the chosen single-task side", columns, rows, verdicts, (0, 1))
+    return Table("Methods, against the chosen single-task side", columns, rows, [""] * len(rows), (0, 1))
 
 
 def _rank(candidate: Mapping[str, Any]) -> float:
@@ -102,7 +125,9 @@ def _rank(candidate: Mapping[str, Any]) -> float:
 def _remarks(report: Mapping[str, Any]) -> list[str]:
     left_out = report.get("left_out") or {}
     remarks = [f"Note: {clean(note)}." for note in report.get("notes") or []]
-    remarks += [f"Left out: {shorten(t, _WIDTH_OF_NAMES)} ({clean(why)})." for t, why in list(left_out.items())[:5]]
+    remarks += [
+        f"Left out: {shorten(t, _WIDTH_OF_NAMES)} ({clean(why)})." for t, why in list(left_out.items())[:5]
+    ]
     if len(left_out) > 5:
         remarks.append(f"Left out: {len(left_out) - 5} more tasks; the report names them.")
     return remarks
@@ -122,7 +147,9 @@ def _plain(report: Mapping[str, Any], tables: Sequence[Table]) -> str:
 def _aligned(rows: Sequence[tuple[str, ...]], left: tuple[int, ...]) -> list[str]:
     widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
     return [
-        "  ".join(c.ljust(w) if k in left else c.rjust(w) for k, (c, w) in enumerate(zip(row, widths))).rstrip()
+        "  ".join(
+            c.ljust(w) if k in left else c.rjust(w) for k, (c, w) in enumerate(zip(row, widths))
+        ).rstrip()
         for row in rows
     ]
 
@@ -140,10 +167,18 @@ def _print_rich(report: Mapping[str, Any], tables: Sequence[Table], file: IO[str
     verdict = str((report.get("overall") or {}).get("verdict"))
     console.print(Text(clean(report.get("summary") or ""), style=f"bold {_COLOURS.get(verdict, '')}".strip()))
     for table in tables:
-        drawn = RichTable(title=table.title, title_justify="left", title_style="bold", caption=table.note or None,
-                         caption_justify="left", box=box.SIMPLE_HEAD)
+        drawn = RichTable(
+            title=table.title,
+            title_justify="left",
+            title_style="bold",
+            caption=table.note or None,
+            caption_justify="left",
+            box=box.SIMPLE_HEAD,
+        )
         for k, name in enumerate(table.columns):
-            drawn.add_column(Text(name), justify="left" if k in table.left else "right", no_wrap=True, overflow="ellipsis")
+            drawn.add_column(
+                Text(name), justify="left" if k in table.left else "right", no_wrap=True, overflow="ellipsis"
+            )
         for row, word in zip(table.rows, table.verdicts):
             drawn.add_row(*(Text(c) for c in row), style=_COLOURS.get(word))
         console.print()

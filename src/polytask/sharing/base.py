@@ -38,7 +38,9 @@ class Sharing(nn.Module, ABC):
     def __init__(self, heads: Mapping[str, int]) -> None:
         super().__init__()
         if not heads:
-            raise SettingError("A sharing architecture needs at least one task: heads={name: number of outputs}.")
+            raise SettingError(
+                "A sharing architecture needs at least one task: heads={name: number of outputs}."
+            )
         for task, width in heads.items():
             if width < 1:
                 raise SettingError(f"Task '{task}': a head needs at least one output, got {width}.")
@@ -57,8 +59,8 @@ class Sharing(nn.Module, ABC):
         ----------
         x : Tensor of shape (n, …)
         rows : mapping of str to int64 Tensor or None, optional
-            Task → the rows of `x` it is asked for (None: all rows). Tasks that are not named are not computed;
-            no mapping: all tasks for all rows.
+            Task → the rows of `x` it is asked for (None: all rows). Tasks that are not named are not
+            computed; no mapping: all tasks for all rows.
 
         Returns
         -------

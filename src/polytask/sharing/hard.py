@@ -56,7 +56,7 @@ class HardSharing(Sharing):
         task_hidden: Sequence[int] = (),
         dropout: float = 0.0,
     ) -> HardSharing:
-        """An MLP: ``len(hidden)`` shared layers, ``len(task_hidden)`` task-specific ones, then the outputs."""
+        """An MLP: ``len(hidden)`` shared layers, ``len(task_hidden)`` task-specific ones, outputs."""
         width = hidden[-1] if hidden else n_inputs
         out = cls(heads, mlp(n_inputs, hidden, dropout), width, task_hidden=task_hidden, dropout=dropout)
         out.settings = {"hidden": list(hidden), "task_hidden": list(task_hidden), "dropout": dropout}

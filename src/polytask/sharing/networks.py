@@ -1,4 +1,4 @@
-"""A network per task, all of the same encoder, computed together: what single-task and soft sharing have in common."""
+"""A network per task, computed together: what single-task and soft sharing have in common."""
 
 from __future__ import annotations
 

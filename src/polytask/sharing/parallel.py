@@ -98,9 +98,9 @@ def parallel(modules: Sequence[nn.Module]) -> Parallel:
 class Parallel(nn.Module):
     """Modules of equal structure and shapes, computed together.
 
-    Three ways, the first that applies, reported in ``path``: "batched" (nested Sequential of Linear, LayerNorm,
-    Dropout and pointwise activations), "vmap" (any module without buffers), "loop" (modules with buffers such
-    as BatchNorm's running statistics, which must not mix).
+    Three ways, the first that applies, reported in ``path``: "batched" (nested Sequential of Linear,
+    LayerNorm, Dropout and pointwise activations), "vmap" (any module without buffers), "loop" (modules with
+    buffers such as BatchNorm's running statistics, which must not mix).
 
     Parameters
     ----------
@@ -120,7 +120,9 @@ class Parallel(nn.Module):
             raise SettingError("parallel() needs at least one module.")
         for i, module in enumerate(modules[1:], start=1):
             if signature(module) != signature(modules[0]):
-                raise SettingError(f"Modules 0 and {i} differ in structure or shapes and cannot run as one product.")
+                raise SettingError(
+                    f"Modules 0 and {i} differ in structure or shapes and cannot run as one product."
+                )
         self.members = nn.ModuleList(modules)
         self._program = _program(modules[0])
         if self._program is not None:
@@ -208,17 +210,22 @@ class Parallel(nn.Module):
         if self.path == "batched":
             return self._run_batched(x, weights, len(self) if members is None else len(members), stacked)
         base = self.members[0]
-        call = vmap(lambda w, v: functional_call(base, w, (v,)), in_dims=(0, 0 if stacked else None), randomness="different")
+        call = vmap(
+            lambda w, v: functional_call(base, w, (v,)),
+            in_dims=(0, 0 if stacked else None),
+            randomness="different",
+        )
         return call(weights, x)
 
     def _run_batched(self, x: Tensor, weights: dict[str, Tensor], n_members: int, stacked: bool) -> Tensor:
-        starts_linear = bool(self._program) and isinstance(self._program[0][1], nn.Linear)
+        program = self._program or []
+        starts_linear = bool(program) and isinstance(program[0][1], nn.Linear)
         if not stacked and not (x.dim() == 2 and starts_linear):
             x, stacked = x.expand(n_members, *x.shape), True
         lead = x.shape[1:-1] if stacked else x.shape[:-1]
         if stacked and x.dim() != 3:
             x = x.reshape(n_members, -1, x.shape[-1])
-        for prefix, module in self._program:
+        for prefix, module in program:
             if isinstance(module, nn.Linear):
                 x = batched_linear(x, weights[prefix + "weight"], weights.get(prefix + "bias"))
             elif isinstance(module, nn.LayerNorm):

@@ -1,4 +1,4 @@
-"""Rows of several tasks in one batch: grouped by task and padded, so that towers run as one batched product."""
+"""Rows of several tasks in one batch: grouped by task and padded, for one batched product."""
 
 from __future__ import annotations
 

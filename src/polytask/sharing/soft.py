@@ -1,7 +1,7 @@
 """Soft parameter sharing: a network per task, pulled towards each other layer by layer.
 
-Duong, L., Cohn, T., Bird, S., Cook, P. (2015). Low resource dependency parsing: cross-lingual parameter sharing
-in a neural network parser. ACL. Distance to the mean: Evgeniou, T., Pontil, M. (2004). Regularized multi-task
+Duong, L., Cohn, T., Bird, S., Cook, P. (2015). Low resource dependency parsing: cross-lingual parameter
+sharing in a neural network parser. ACL. Distance to the mean: Evgeniou, T., Pontil, M. (2004). Regularized multi-task
 learning. KDD.
 """
 
@@ -130,9 +130,13 @@ class SoftSharing(Sharing):
 
 
 def _per_layer(strength: float | Sequence[float], n_layers: int) -> list[float]:
-    values = [float(strength)] * n_layers if isinstance(strength, (int, float)) else [float(s) for s in strength]
+    values = (
+        [float(strength)] * n_layers if isinstance(strength, (int, float)) else [float(s) for s in strength]
+    )
     if len(values) != n_layers:
-        raise SettingError(f"strength has {len(values)} values, but the encoder has {n_layers} layers with weights.")
+        raise SettingError(
+            f"strength has {len(values)} values, but the encoder has {n_layers} layers with weights."
+        )
     if any(not value >= 0 for value in values):
         raise SettingError(f"strength must be zero or more, got {strength!r}.")
     return values

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -30,6 +31,11 @@ class Towers(nn.Module):
         Where a task's outputs are in the table that `table` returns.
     """
 
+    _order: Tensor
+    _inverse: Tensor
+    _group: Tensor
+    _member: Tensor
+
     def __init__(self, modules: Mapping[str, nn.Module], widths: Mapping[str, int]) -> None:
         super().__init__()
         self.tasks = tuple(modules)
@@ -37,7 +43,7 @@ class Towers(nn.Module):
         for task, module in modules.items():
             by_shape.setdefault(signature(module), []).append(task)
         self.group_tasks = list(by_shape.values())
-        self.groups = nn.ModuleList(Parallel([modules[t] for t in names]) for names in self.group_tasks)
+        self._groups = nn.ModuleList(Parallel([modules[t] for t in names]) for names in self.group_tasks)
         self.widths = [widths[names[0]] for names in self.group_tasks]
         self.place = {t: (g, i) for g, names in enumerate(self.group_tasks) for i, t in enumerate(names)}
         self.columns: dict[str, slice] = {}
@@ -46,11 +52,17 @@ class Towers(nn.Module):
             for task in names:
                 self.columns[task] = slice(start, start + width)
                 start += width
-        order = [self.tasks.index(t) for names in self.group_tasks for t in names]
-        inverse = [g * len(order) + i for g, i in (self.place[t] for t in self.tasks)]
-        self.register_buffer("_member", torch.tensor(inverse) % len(order), persistent=False)
-        self.register_buffer("_group", torch.tensor(inverse) // len(order), persistent=False)
-        self._in_order = order == list(range(len(order)))
+        order = torch.tensor([self.tasks.index(t) for names in self.group_tasks for t in names])
+        self.register_buffer("_order", order, persistent=False)
+        self.register_buffer("_inverse", torch.argsort(order), persistent=False)
+        places = torch.tensor([self.place[t] for t in self.tasks])
+        self.register_buffer("_group", places[:, 0].contiguous(), persistent=False)
+        self.register_buffer("_member", places[:, 1].contiguous(), persistent=False)
+
+    @property
+    def groups(self) -> list[Parallel]:
+        """Equal-shaped modules together."""
+        return [cast("Parallel", group) for group in self._groups]
 
     def module(self, task: str) -> nn.Module:
         group, i = self.place[task]
@@ -65,14 +77,9 @@ class Towers(nn.Module):
 
     def table(self, x: Tensor) -> Tensor:
         """Outputs of all tasks for all rows: (n, d), or (T, n, d) an input per task → (n, total outputs)."""
-        parts = []
-        for names, group in zip(self.group_tasks, self.groups):
-            if x.dim() == 2:
-                out = group(x)
-            else:
-                out = group.forward_stacked(self._inputs_of(x, names))
-            parts.append(out.transpose(0, 1).flatten(1))
-        return parts[0] if len(parts) == 1 else torch.cat(parts, 1)
+        parts = self._per_group(x) if x.dim() == 3 else [group(x) for group in self.groups]
+        flat = [part.transpose(0, 1).flatten(1) for part in parts]
+        return flat[0] if len(flat) == 1 else torch.cat(flat, 1)
 
     def own(self, x: Tensor, task_of_row: Tensor) -> Tensor:
         """The output of each row's own task: (n, d) → (n, widest output), zero beyond a task's width."""
@@ -89,13 +96,19 @@ class Towers(nn.Module):
 
     def own_grouped(self, x: Tensor) -> Tensor:
         """As `own` for rows that are grouped by task already: (T, m, d) → (T, m, widest output)."""
-        parts = [g.forward_stacked(self._inputs_of(x, names)) for names, g in zip(self.group_tasks, self.groups)]
+        parts = self._per_group(x)
         if len(parts) == 1:
             return parts[0]
         widest = max(self.widths)
-        stacked = torch.cat([nn.functional.pad(part, (0, widest - part.shape[-1])) for part in parts])
-        inverse = torch.argsort(torch.tensor([self.tasks.index(t) for names in self.group_tasks for t in names]))
-        return stacked[inverse.to(x.device)]
+        padded = [nn.functional.pad(part, (0, widest - part.shape[-1])) for part in parts]
+        return torch.cat(padded)[self._inverse]
+
+    def _per_group(self, x: Tensor) -> list[Tensor]:
+        """Outputs of each group from an input per task: (T, n, d) → (tasks of the group, n, width)."""
+        if len(self.groups) == 1:
+            return [self.groups[0].forward_stacked(x)]
+        inputs = x[self._order].split([len(names) for names in self.group_tasks])
+        return [group.forward_stacked(part) for group, part in zip(self.groups, inputs)]
 
     def _own_group(self, g: int, x: Tensor, member: Tensor) -> Tensor:
         group, width = self.groups[g], self.widths[g]
@@ -105,8 +118,3 @@ class Towers(nn.Module):
             return every.gather(1, member.view(-1, 1, 1).expand(-1, 1, width)).squeeze(1)
         grouped, place = group_rows(x, member, len(group))
         return ungroup_rows(group.forward_stacked(grouped), place)
-
-    def _inputs_of(self, x: Tensor, names: Sequence[str]) -> Tensor:
-        if len(self.groups) == 1:
-            return x
-        return x[[self.tasks.index(t) for t in names]]

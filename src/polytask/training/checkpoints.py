@@ -28,7 +28,9 @@ def save_checkpoint(path: str | Path, tensors: Mapping[str, Tensor], plain: Mapp
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     header = {"polytask": json.dumps({"schema": SCHEMA, **plain})}
     try:
-        save_file({k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}, temporary, metadata=header)
+        save_file(
+            {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}, temporary, metadata=header
+        )
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -47,9 +49,11 @@ def load_checkpoint(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]
             plain = json.loads((file.metadata() or {})["polytask"])
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     except (SafetensorError, KeyError, ValueError, OSError) as error:
-        raise ModelFolderError(f"{path} is not a checkpoint that can be read ({error}); delete it to start anew.") from error
+        raise ModelFolderError(
+            f"{path} is not a checkpoint that can be read ({error}); delete it to start anew."
+        ) from error
     if plain["schema"] > SCHEMA:
         raise ModelFolderError(
-            f"{path} has schema {plain['schema']}, this version reads up to {SCHEMA}; upgrade polytask to resume."
+            f"{path} has schema {plain['schema']}, this version reads up to {SCHEMA}: upgrade polytask."
         )
     return tensors, plain

@@ -58,11 +58,17 @@ def _binary(task: Task, column: int, y: np.ndarray) -> tuple[float, float]:
 
 def _given(task: Task, label: Any, classes: list[Any]) -> float:
     if not isinstance(task.class_weight, dict):
-        raise SettingError(f"Task '{task.name}': class_weight must be 'balanced' or a dict, got {task.class_weight!r}.")
+        raise SettingError(
+            f"Task '{task.name}': class_weight must be 'balanced' or a dict, got {task.class_weight!r}."
+        )
     unknown = [c for c in task.class_weight if c not in classes]
     if unknown:
-        raise SettingError(f"Task '{task.name}': class_weight names {unknown[0]!r}, which is not among its classes.")
+        raise SettingError(
+            f"Task '{task.name}': class_weight names {unknown[0]!r}, which is not among its classes."
+        )
     weight = float(task.class_weight.get(label, 1.0))
     if not weight >= 0:
-        raise SettingError(f"Task '{task.name}': the weight of class {label!r} must be zero or more, got {weight!r}.")
+        raise SettingError(
+            f"Task '{task.name}': the weight of class {label!r} must be zero or more, got {weight!r}."
+        )
     return weight

@@ -12,9 +12,10 @@ from polytask.training.packing import Block
 
 
 def clip_gradients(blocks: Sequence[Block], limit: float | None, tasks: Sequence[str]) -> None:
-    """Collect the gradients of a step and scale them down to a norm of at most `limit`: the shared ones together, each task's own apart.
+    """Collect the gradients of a step and scale them down to a norm of at most `limit`.
 
-    A task with a large gradient must not slow down networks that it does not share.
+    The shared ones are scaled together, each task's own apart: a task with a large
+    gradient must not slow down networks that it does not share.
 
     Raises
     ------
@@ -30,8 +31,8 @@ def clip_gradients(blocks: Sequence[Block], limit: float | None, tasks: Sequence
             owner = int(block.owners[row])
             whose = "the shared parameters" if owner < 0 else f"task '{tasks[owner]}'"
             raise TrainingError(
-                f"The gradient of {whose} is not finite. No step was taken. Lower the learning rate, or look for "
-                "extreme values in the targets and features."
+                f"The gradient of {whose} is not finite. No step was taken. Lower the learning rate, or look "
+                "for extreme values in the targets and features."
             )
         if limit is not None and largest > limit:
             block.grads.mul_((limit / norms).clamp(max=1.0))

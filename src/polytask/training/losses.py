@@ -42,10 +42,11 @@ def binary_log_loss(output: Tensor, target: Tensor) -> Tensor:
 
 
 def binary_focal(output: Tensor, target: Tensor) -> Tensor:
-    """``−y (1 − p)^γ log p − (1 − y) p^γ log(1 − p)`` (Lin et al. 2017, Focal loss for dense object detection)."""
+    """``−y (1 − p)^γ log p − (1 − y) p^γ log(1 − p)`` (Lin et al. 2017, Focal loss …, ICCV)."""
     log_p, log_q = F.logsigmoid(output), F.logsigmoid(-output)
     return -(
-        target * torch.exp(FOCAL_GAMMA * log_q) * log_p + (1 - target) * torch.exp(FOCAL_GAMMA * log_p) * log_q
+        target * torch.exp(FOCAL_GAMMA * log_q) * log_p
+        + (1 - target) * torch.exp(FOCAL_GAMMA * log_p) * log_q
     )
 
 

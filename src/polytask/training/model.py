@@ -1,4 +1,4 @@
-"""From task data to a trained network that predicts: units, tensors, the loop, and back to the targets' units."""
+"""From task data to a trained network that predicts in the targets' own units."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from polytask.errors import DataError, SettingError
 from polytask.sharing import Sharing
 from polytask.tasks import Task
 from polytask.training.inputs import InputScaler, as_matrix
-from polytask.training.loop import History, seeded, train
+from polytask.training.loop import History, train
+from polytask.training.randomness import seeded
 from polytask.training.sampling import TaskSampler
 from polytask.training.settings import Training, find_device
 from polytask.training.tensors import TaskTensors
@@ -38,7 +39,12 @@ class NetworkModel:
     """
 
     def __init__(
-        self, sharing: Sharing, tasks: Sequence[Task], units: Mapping[str, Units], inputs: InputScaler, history: History
+        self,
+        sharing: Sharing,
+        tasks: Sequence[Task],
+        units: Mapping[str, Units],
+        inputs: InputScaler,
+        history: History,
     ) -> None:
         # Sums in double precision do not depend on how many rows are predicted at a time.
         self.sharing = sharing.double() if sharing.settings is not None else sharing
@@ -75,20 +81,26 @@ class NetworkModel:
         heads = {task.name: task.n_outputs for task in data.tasks}
         with seeded(seed, device):
             sharing = build(data.X.shape[1], heads)
-        if sharing.heads != heads:
-            raise SettingError(f"The network has heads {sharing.heads}, but the data needs {heads}.")
+        if list(sharing.heads.items()) != list(heads.items()):
+            raise SettingError(
+                f"The network has heads {sharing.heads}, but the data needs {heads}, in this order."
+            )
         sharing.to(device)
         units, inputs = find_units(data), InputScaler.fit(as_matrix(data.X), scale_inputs)
         layout = "pairs" if _needs_pairs(data, settings) else "rows"
         dtype = next((p.dtype for p in sharing.parameters()), torch.float32)
-        tensors = [
-            None if part is None else TaskTensors(part, inputs.transform(as_matrix(part.X)), units, sharing.columns, layout, device, dtype)
-            for part in (data, validation)
-        ]
-        history = train(sharing, tensors[0], tensors[1], balancer, settings, seed=seed, callback=callback)
+
+        def tensors(part: TaskData) -> TaskTensors:
+            x = inputs.transform(as_matrix(part.X))
+            return TaskTensors(part, x, units, sharing.columns, layout, device, dtype)
+
+        held_out = None if validation is None else tensors(validation)
+        history = train(sharing, tensors(data), held_out, balancer, settings, seed=seed, callback=callback)
         return cls(sharing.to("cpu"), data.tasks, units, inputs, history)
 
-    def predict_tasks(self, X: Any, rows: Mapping[str, np.ndarray | None] | None = None) -> dict[str, np.ndarray]:
+    def predict_tasks(
+        self, X: Any, rows: Mapping[str, np.ndarray | None] | None = None
+    ) -> dict[str, np.ndarray]:
         """Predictions per task in the target's own units.
 
         Parameters
@@ -118,7 +130,10 @@ class NetworkModel:
         if len(rows) == len(self.tasks) and all(index is None for index in rows.values()):
             table = np.concatenate([self.sharing.table(part).numpy() for part in x.split(CHUNK)])
             return {name: table[:, columns] for name, columns in self.sharing.columns.items()}
-        index = {t: None if r is None else torch.as_tensor(np.asarray(r), dtype=torch.int64) for t, r in rows.items()}
+        index = {
+            t: None if r is None else torch.as_tensor(np.asarray(r), dtype=torch.int64)
+            for t, r in rows.items()
+        }
         return {name: out.numpy() for name, out in self.sharing(x, index).items()}
 
     # ------------------------------------------------------------------ to and from plain data
@@ -136,9 +151,15 @@ class NetworkModel:
         return tensors, config
 
     @classmethod
-    def from_state(cls, sharing: Sharing, tensors: Mapping[str, np.ndarray], config: Mapping[str, Any]) -> NetworkModel:
+    def from_state(
+        cls, sharing: Sharing, tensors: Mapping[str, np.ndarray], config: Mapping[str, Any]
+    ) -> NetworkModel:
         """Load weights into a network of the same architecture."""
-        weights = {k.removeprefix("network."): torch.as_tensor(v) for k, v in tensors.items() if k.startswith("network.")}
+        weights = {
+            k.removeprefix("network."): torch.as_tensor(v)
+            for k, v in tensors.items()
+            if k.startswith("network.")
+        }
         sharing.load_state_dict(weights)
         inputs = InputScaler(np.asarray(tensors["inputs.mean"]), np.asarray(tensors["inputs.scale"]))
         sharing.eval()

@@ -5,6 +5,7 @@ Loshchilov, I., Hutter, F. (2019). Decoupled weight decay regularization. ICLR.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -33,7 +34,9 @@ class BlockAdamW:
         self.weight_decay = weight_decay
         self.first = [torch.zeros_like(b.values) for b in blocks]
         self.second = [torch.zeros_like(b.values) for b in blocks]
-        self.steps = [torch.zeros(len(b.owners), 1, dtype=torch.float32, device=b.values.device) for b in blocks]
+        self.steps = [
+            torch.zeros(len(b.owners), 1, dtype=torch.float32, device=b.values.device) for b in blocks
+        ]
         self._common = [torch.zeros((), dtype=torch.float32, device=b.values.device) for b in blocks]
         #: Whether all rows of a block have taken part in every step so far.
         self._even = [True] * len(blocks)
@@ -98,9 +101,11 @@ class BlockAdamW:
         take = take.to(block.values.dtype)
         first.lerp_(block.grads, take * (1 - BETA1))
         second.lerp_(block.grads * block.grads, take * (1 - BETA2))
-        root = (second / (1 - BETA2**steps)).sqrt_().add_(EPS)
+        # expm1 keeps 1 − βⁿ accurate in single precision, where β₂ⁿ is almost 1.
+        first_bias, second_bias = (-torch.expm1(steps * math.log(b)).to(take.dtype) for b in (BETA1, BETA2))
+        root = (second / second_bias).sqrt_().add_(EPS)
         block.values.mul_(1 - lr * self.weight_decay * take)
-        block.values.addcdiv_(first * (take * lr / (1 - BETA1**steps)), root, value=-1)
+        block.values.addcdiv_(first * (take * lr / first_bias), root, value=-1)
 
     def state_dict(self) -> dict[str, Tensor]:
         state = {}

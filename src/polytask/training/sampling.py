@@ -9,11 +9,18 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from polytask.errors import SettingError
+
+if TYPE_CHECKING:
+    from polytask.training.tensors import TaskTensors
+
+#: Rows of a task in a batch that holds all tasks, at least.
+FEWEST_ROWS = 8
 
 SCHEMES = ("uniform", "proportional", "temperature", "capped")
 
@@ -114,7 +121,9 @@ class TaskSampler:
         probabilities = task_probabilities(counts, self.scheme, self.temperature, self.cap)
         steps = max(1, math.ceil(sum(counts) / batch_size))
         rows = max(1, batch_size // self.tasks_per_batch)
-        drawn = torch.multinomial(probabilities, steps * self.tasks_per_batch, replacement=True, generator=generator)
+        drawn = torch.multinomial(
+            probabilities, steps * self.tasks_per_batch, replacement=True, generator=generator
+        )
         out = torch.empty(len(drawn), rows, dtype=torch.int64)
         start = 0
         for task, n in enumerate(counts):
@@ -125,3 +134,21 @@ class TaskSampler:
                 out[slots] = start + torch.cat(rounds)[:needed].view(len(slots), rows)
             start += n
         return list(out.view(steps, -1))
+
+
+def draw_batches(
+    data: TaskTensors,
+    sampling: str | TaskSampler,
+    batch_size: int,
+    anything_shared: bool,
+    generator: torch.Generator,
+) -> list[Tensor]:
+    """The batches of an epoch, as units of `data`; see `Training.sampling`."""
+    if isinstance(sampling, TaskSampler):
+        return sampling.batches(data.pair_counts, batch_size, generator)
+    alone = data.layout == "pairs" and not anything_shared
+    if sampling == "every_task" or (sampling == "auto" and alone):
+        # Networks that share nothing need rows of their own task in every step.
+        rows = max(FEWEST_ROWS, batch_size // len(data.tasks))
+        return every_task_batches(data.pair_counts, rows, generator)
+    return row_batches(data.n_units, batch_size, generator)

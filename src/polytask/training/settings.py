@@ -75,7 +75,9 @@ class Training:
         check_schedule(self.schedule)
         stopping_mode(self.stopping, True)
         if not isinstance(self.sampling, TaskSampler) and self.sampling not in ("auto", "rows", "every_task"):
-            raise SettingError(f"sampling must be 'auto', 'rows', 'every_task' or a TaskSampler; got {self.sampling!r}.")
+            raise SettingError(
+                f"sampling must be 'auto', 'rows', 'every_task' or a TaskSampler; got {self.sampling!r}."
+            )
         if self.resume and self.checkpoint is None:
             raise SettingError("resume=True needs checkpoint=…, the file to go on from.")
 
@@ -90,5 +92,7 @@ def find_device(name: str) -> torch.device:
         device = torch.device(name)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise TrainingError(f"Device '{name}' is not available here ({error}); use device='cpu' or 'auto'.") from error
+        raise TrainingError(
+            f"Device '{name}' is not available here ({error}); use device='cpu' or 'auto'."
+        ) from error
     return device

@@ -1,4 +1,4 @@
-"""Early stopping on validation losses: one rule for tasks with networks of their own, one for shared networks.
+"""Early stopping on validation losses: a rule for networks that tasks have apart, a rule for shared ones.
 
 "per_task": a task whose validation loss has not improved for `patience` epochs leaves the objective; training
 ends when all have left. Where nothing is shared every task goes back to its own best epoch, which is what
@@ -21,7 +21,7 @@ MODES = ("auto", "joint", "per_task")
 
 
 def stopping_mode(mode: str, anything_shared: bool) -> str:
-    """"auto" is "joint" where parameters are shared: a few validation rows per task make a noisy judge."""
+    """ "auto" is "joint" where parameters are shared: a few validation rows per task make a noisy judge."""
     if mode not in MODES:
         raise SettingError(f"stopping must be one of {', '.join(MODES)}; got {mode!r}.")
     if mode != "auto":

@@ -1,7 +1,7 @@
 """Task data as tensors, and the losses of all tasks of a batch in vectorised form.
 
-Two layouts. "rows": a batch is a set of rows of a wide table, with all their labels. "pairs": a batch is a set of
-labels, (row, task) pairs; it serves tasks with rows of their own and batches that are drawn task by task.
+Two layouts. "rows": a batch is a set of rows of a wide table, with all their labels. "pairs": a batch is a set
+of labels, (row, task) pairs; it serves tasks with rows of their own and batches drawn task by task.
 """
 
 from __future__ import annotations
@@ -62,6 +62,11 @@ class TaskTensors:
     layout : {"rows", "pairs"}
     device : torch.device
     dtype : torch.dtype
+
+    Attributes
+    ----------
+    pair_counts : list of int
+        Layout of pairs: labels of each task; they are numbered task by task.
     """
 
     def __init__(
@@ -82,7 +87,9 @@ class TaskTensors:
         self._group_of_task = torch.zeros(len(self.tasks), dtype=torch.int64, device=self.device)
         self._make_groups(data, units, columns)
         order = [p for g in self.groups for p in g.positions]
-        self._inverse = None if order == sorted(order) else torch.tensor(np.argsort(order), device=self.device)
+        self._inverse = (
+            None if order == sorted(order) else torch.tensor(np.argsort(order), device=self.device)
+        )
         if layout == "rows":
             self._fill_rows(data, units)
             #: Known in advance where no label is missing, so that steps need not look.
@@ -182,7 +189,9 @@ class TaskTensors:
             index = np.concatenate([np.arange(columns[n].start, columns[n].stop) for n in names])
             offset = np.stack([units[n].offset for n in names])
             self.groups.append(
-                Group(loss, positions, k, self._columns(index), self._tensor(offset) if offset.any() else None)
+                Group(
+                    loss, positions, k, self._columns(index), self._tensor(offset) if offset.any() else None
+                )
             )
         if len(self.groups) == 1 and not isinstance(self.groups[0].columns, slice):
             raise DataError("The tasks of the data and the columns of the network are in a different order.")
@@ -205,7 +214,7 @@ class TaskTensors:
 
     def _fill_pairs(self, data: TaskData, units: Mapping[str, Units]) -> None:
         width = max(g.k for g in self.groups)
-        n = [len(data.rows[name]) for name in self.tasks]
+        n = self.pair_counts = [len(data.rows[name]) for name in self.tasks]
         y = np.zeros((sum(n), width))
         w = np.zeros((sum(n), width))
         offset = np.zeros((len(self.tasks), width))
@@ -218,17 +227,21 @@ class TaskTensors:
             start = part.stop
         rows = np.concatenate([data.rows[name] for name in self.tasks])
         self.pair_row = torch.as_tensor(rows, dtype=torch.int64, device=self.device)
-        self.pair_task = torch.as_tensor(np.repeat(np.arange(len(n)), n), dtype=torch.int64, device=self.device)
+        self.pair_task = torch.as_tensor(
+            np.repeat(np.arange(len(n)), n), dtype=torch.int64, device=self.device
+        )
         self.pair_y = self._tensor(y)
         self.pair_w = None if width == 1 and (w == 1).all() else self._tensor(w)
         self.pair_offset = self._tensor(offset) if offset.any() else None
 
-    def _encoded(self, data: TaskData, task: Task, units: Mapping[str, Units]) -> tuple[np.ndarray, np.ndarray]:
+    def _encoded(
+        self, data: TaskData, task: Task, units: Mapping[str, Units]
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Targets (n_t, k) without NaN, and weights (n_t, k or 1), zero where a label is missing."""
         y = data.targets[task.name]
         if task.kind == "multiclass" and y.ndim == 1:
             y = np.eye(task.n_outputs)[y]
-        y = y.reshape(len(y), -1)
+        y = y.reshape(len(y), task.n_outputs)
         w = row_weights(task, y) * data.weights[task.name][:, None]
         return np.nan_to_num(units[task.name].encode(y)), w
 

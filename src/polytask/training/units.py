@@ -1,7 +1,7 @@
 """Units of targets: networks learn on one scale per task, predictions come back in the target's own units.
 
-Regression targets get mean 0 and variance 1. For the other kinds the network learns the difference to the base
-rate: the log-odds of a label, the log of a mean count. A network that outputs 0 predicts as well as the null model.
+Regression targets get mean 0 and variance 1. For the other kinds the network learns the difference to the
+base rate: the log-odds of a label, the log of a mean count. Outputs of 0 are the null model.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def find_units(data: TaskData) -> dict[str, Units]:
 
 
 def _base_rate(task: Task, y: np.ndarray, weight: np.ndarray) -> Units:
-    """Log-odds or log-rate of the training labels, with half a label more of each (Laplace) to keep it finite."""
+    """Log-odds or log-rate of the training labels, with half a label more of each to keep it finite."""
     total = weight.sum()
     if task.kind == "counts":
         mean = (weight @ y + 0.5) / (total + 1.0)

@@ -42,7 +42,14 @@ def chart(
     plot = element("svg", *lines, *marks, y=_TOP, width="100%", height=inner, overflow="visible")
     below = [_x_label(x, v, x_label(v), height) for v in (x.ticks(4) if x_ticks is None else x_ticks)]
     beside = [
-        element("text", y_label(v), x=44, y=_TOP + inner * (1 - y.place(v)), text_anchor="end", dominant_baseline="central")
+        element(
+            "text",
+            y_label(v),
+            x=44,
+            y=_TOP + inner * (1 - y.place(v)),
+            text_anchor="end",
+            dominant_baseline="central",
+        )
         for v in y_ticks
     ]
     return element(
@@ -60,10 +67,19 @@ def from_top(y: Scale, value: float) -> str:
 
 def curve(points: Sequence[tuple[float, float]], x: Scale, y: Scale, class_: str) -> Html:
     """A line through the points."""
-    return stretched(element("polyline", points=_corners(points, x, y), class_=f"curve {class_}", vector_effect="non-scaling-stroke"))
+    return stretched(
+        element(
+            "polyline",
+            points=_corners(points, x, y),
+            class_=f"curve {class_}",
+            vector_effect="non-scaling-stroke",
+        )
+    )
 
 
-def band(low: Sequence[tuple[float, float]], high: Sequence[tuple[float, float]], x: Scale, y: Scale, class_: str) -> Html:
+def band(
+    low: Sequence[tuple[float, float]], high: Sequence[tuple[float, float]], x: Scale, y: Scale, class_: str
+) -> Html:
     """The area between two lines."""
     around = [*low, *reversed(high)]
     return stretched(element("polygon", points=_corners(around, x, y), class_=f"band {class_}"))
@@ -72,7 +88,12 @@ def band(low: Sequence[tuple[float, float]], high: Sequence[tuple[float, float]]
 def stretched(*shapes: Html, width: float = 100, height: float = 100) -> Html:
     """Shapes in a plane of `width` by `height` that fills the plot, whatever its size on screen."""
     return element(
-        "svg", *shapes, viewBox=f"0 0 {width:g} {height:g}", width="100%", height="100%", preserveAspectRatio="none"
+        "svg",
+        *shapes,
+        viewBox=f"0 0 {width:g} {height:g}",
+        width="100%",
+        height="100%",
+        preserveAspectRatio="none",
     )
 
 

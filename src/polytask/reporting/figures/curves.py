@@ -22,7 +22,13 @@ History = Sequence[Mapping[str, Any]]
 
 def task_names(history: History) -> list[str]:
     """Tasks with any loss, in order of appearance."""
-    return list(dict.fromkeys(t for record in history for t in {**(record.get("train") or {}), **(record.get("validation") or {})}))
+    return list(
+        dict.fromkeys(
+            t
+            for record in history
+            for t in {**(record.get("train") or {}), **(record.get("validation") or {})}
+        )
+    )
 
 
 def has_losses(history: History) -> bool:
@@ -42,7 +48,11 @@ def _one_task(model: str, name: str, history: History) -> Html:
     train, validation = (_series(history, part, name) for part in ("train", "validation"))
     shown = [v for _, v in train + validation]
     x, y = _epochs(history), covering(shown)
-    lines = [curve(_thin(points), x, y, class_) for points, class_ in ((train, "train"), (validation, "helped")) if points]
+    lines = [
+        curve(_thin(points), x, y, class_)
+        for points, class_ in ((train, "train"), (validation, "helped"))
+        if points
+    ]
     title = f"{model}, {shorten(name, 60)}: training and validation loss by epoch"
     plot = chart(title, x, y, lines, height=130)
     return element("div", element("h3", shorten(name, 34), title=name, class_="name"), plot)
@@ -57,8 +67,8 @@ def _all_tasks(model: str, names: Sequence[str], history: History) -> Html:
             rows = {int(record["epoch"]): i for i, record in enumerate(history)}
             for epoch, value in points:
                 table[rows[int(epoch)], k] = 100 * (value / points[0][1] - 1)
-    known = np.flatnonzero(np.isfinite(table).any(axis=1))
-    if not len(known):
+    known = np.flatnonzero(np.isfinite(table).any(axis=1)).tolist()
+    if not known:
         return Html("")
     low, middle, high = np.nanquantile(table[known], [0.25, 0.5, 0.75], axis=1)
     epochs = [float(history[i]["epoch"]) for i in known]

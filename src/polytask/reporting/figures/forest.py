@@ -28,7 +28,11 @@ def forest(overall: Verdict, tasks: Sequence[Verdict], level: float) -> Html:
 
 def _axis(verdicts: Sequence[Verdict]) -> Scale:
     points = [v for v in (finite(v.get("gain_percent")) for v in verdicts) if v is not None]
-    ends = [v for v in (finite(v.get(k)) for v in verdicts for k in ("low_percent", "high_percent")) if v is not None]
+    ends = [
+        v
+        for v in (finite(v.get(k)) for v in verdicts for k in ("low_percent", "high_percent"))
+        if v is not None
+    ]
     return robust(points, ends)
 
 
@@ -87,7 +91,9 @@ def _labels(x: Scale) -> Html:
 
 def _background(x: Scale) -> list[Html]:
     return [
-        element("line", x1=x.percent(v), x2=x.percent(v), y1="0", y2="100%", class_="zero" if v == 0 else "grid")
+        element(
+            "line", x1=x.percent(v), x2=x.percent(v), y1="0", y2="100%", class_="zero" if v == 0 else "grid"
+        )
         for v in x.ticks(4)
     ]
 
@@ -137,13 +143,22 @@ def _caterpillar(tasks: Sequence[Verdict], x: Scale) -> Html:
             continue
         low, high = (finite(task.get(key)) for key in ("low_percent", "high_percent"))
         y = k * step + step / 2
-        lines.append(element(
-            "g",
-            element("title", f"{shorten(task['task'], 60)}: {percent(gain)}, {task.get('verdict')}"),
-            element("line", x1=x.percent(gain if low is None else low), x2=x.percent(gain if high is None else high),
-                    y1=y, y2=y, class_="range", stroke_opacity=0.35),
-            element("circle", cx=x.percent(gain), cy=y, r=1.8, fill="rgb(var(--tone))"),
-            class_=tones.of_verdict(task.get("verdict")),
-        ))
+        lines.append(
+            element(
+                "g",
+                element("title", f"{shorten(task['task'], 60)}: {percent(gain)}, {task.get('verdict')}"),
+                element(
+                    "line",
+                    x1=x.percent(gain if low is None else low),
+                    x2=x.percent(gain if high is None else high),
+                    y1=y,
+                    y2=y,
+                    class_="range",
+                    stroke_opacity=0.35,
+                ),
+                element("circle", cx=x.percent(gain), cy=y, r=1.8, fill="rgb(var(--tone))"),
+                class_=tones.of_verdict(task.get("verdict")),
+            )
+        )
     title = element("title", f"Gain of each of {len(tasks)} tasks with its interval, in order of gain")
     return element("svg", title, *_background(x), *lines, width="100%", height=len(tasks) * step, role="img")

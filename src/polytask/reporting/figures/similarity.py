@@ -49,7 +49,7 @@ def similarity(names: Sequence[str], matrix: np.ndarray, order: np.ndarray) -> H
         height="100%",
         role="img",
     )
-    square = element("div", square, class_="square")
+    square = element("div", square, class_="square", style=f"max-width:{min(30, 5 * len(names))}rem")
     if len(names) > NAMES:
         return element("div", square, class_="matrix bare")
     labels = [element("span", shorten(names[k], 26), title=names[k], class_="name") for k in order]
@@ -65,16 +65,28 @@ def _cells(matrix: np.ndarray) -> list[Html]:
             where = np.argwhere((shade == strength) & (np.sign(matrix) == sign))
             if len(where):
                 squares = "".join(f"M{j} {i}h1v1h-1z" for i, j in where)
-                paths.append(element("path", d=squares, class_=f"cell {tone}", fill_opacity=0.9 * strength / _STRENGTHS,
-                                     shape_rendering="crispEdges"))
+                paths.append(
+                    element(
+                        "path",
+                        d=squares,
+                        class_=f"cell {tone}",
+                        fill_opacity=0.9 * strength / _STRENGTHS,
+                        shape_rendering="crispEdges",
+                    )
+                )
     return paths
 
 
 def _numbers(matrix: np.ndarray) -> list[Html]:
     size = len(matrix)
     return [
-        element("text", f"{matrix[i, j]:.2f}".replace("-", "−"), class_="value on" if abs(matrix[i, j]) > 0.55 else "value",
-                x=f"{100 * (j + 0.5) / size:.2f}%", y=f"{100 * (i + 0.5) / size:.2f}%")
+        element(
+            "text",
+            f"{matrix[i, j]:.2f}".replace("-", "−"),
+            class_="value on" if abs(matrix[i, j]) > 0.55 else "value",
+            x=f"{100 * (j + 0.5) / size:.2f}%",
+            y=f"{100 * (i + 0.5) / size:.2f}%",
+        )
         for i in range(size)
         for j in range(size)
         if i != j

@@ -51,7 +51,9 @@ def _paths(coef: np.ndarray) -> list[Html]:
     masks = [("zerocell", coef == 0)]
     masks += [(name, (coef != 0) & (size >= low) & (size < high)) for name, low, high in _SHADES]
     return [
-        element("path", d=_runs(mask), class_=name, shape_rendering="crispEdges") for name, mask in masks if mask.any()
+        element("path", d=_runs(mask), class_=name, shape_rendering="crispEdges")
+        for name, mask in masks
+        if mask.any()
     ]
 
 

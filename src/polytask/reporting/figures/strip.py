@@ -12,7 +12,11 @@ from polytask.reporting.markup import Html, element
 def strip(title: str, names: Sequence[str], gains: Sequence[float | None], limit: float) -> Html:
     """A cell per task in the order given, coloured by gain; tasks that the method does not cover stay empty."""
     wide = 100 / max(len(names), 1)
-    cells = [_cell(name, gain, k * wide, wide, limit) for k, (name, gain) in enumerate(zip(names, gains)) if gain is not None]
+    cells = [
+        _cell(name, gain, k * wide, wide, limit)
+        for k, (name, gain) in enumerate(zip(names, gains))
+        if gain is not None
+    ]
     return element("svg", element("title", title), *cells, width="100%", height=22, role="img")
 
 

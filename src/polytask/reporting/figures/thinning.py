@@ -15,7 +15,11 @@ Point = Mapping[str, Any]
 
 def known_points(points: Sequence[Point]) -> list[Point]:
     """Points with a gain, by the fraction of rows."""
-    known = [p for p in points if finite(p.get("fraction")) is not None and finite(p.get("gain_percent")) is not None]
+    known = [
+        p
+        for p in points
+        if finite(p.get("fraction")) is not None and finite(p.get("gain_percent")) is not None
+    ]
     return sorted(known, key=lambda p: float(p["fraction"]))
 
 
@@ -30,9 +34,27 @@ def thinning(points: Sequence[Point]) -> Html:
         place = x.percent(float(p["fraction"]))
         low, high = finite(p.get("low_percent")), finite(p.get("high_percent"))
         if low is not None and high is not None:
-            marks.append(element("line", x1=place, x2=place, y1=from_top(y, low), y2=from_top(y, high), class_="range helped"))
+            marks.append(
+                element(
+                    "line",
+                    x1=place,
+                    x2=place,
+                    y1=from_top(y, low),
+                    y2=from_top(y, high),
+                    class_="range helped",
+                )
+            )
         says = element("title", f"{share(p['fraction'])} of the rows: {percent(p['gain_percent'])}")
-        marks.append(element("circle", says, cx=place, cy=from_top(y, float(p["gain_percent"])), r=4.5, class_="mark helped"))
+        marks.append(
+            element(
+                "circle",
+                says,
+                cx=place,
+                cy=from_top(y, float(p["gain_percent"])),
+                r=4.5,
+                class_="mark helped",
+            )
+        )
     ticks = [float(p["fraction"]) for p in points]
     title = "Overall gain against the fraction of training rows used"
     return chart(title, x, y, marks, x_ticks=ticks, x_label=share, y_label=percent_tick, zero=True)

@@ -7,9 +7,30 @@ from typing import Any
 
 from polytask.reporting.figures import tones
 from polytask.reporting.figures.forest import BARE, DENSE, forest
-from polytask.reporting.formats import NOTHING, count, finite, interval, number, p_value, percent, share, shorten
+from polytask.reporting.formats import (
+    NOTHING,
+    count,
+    finite,
+    interval,
+    number,
+    p_value,
+    percent,
+    share,
+    shorten,
+)
 from polytask.reporting.markup import Html, element, join
-from polytask.reporting.sections.parts import Report, cell, data_table, details, figure, lead, level_of, name_cell, section, tasks_of
+from polytask.reporting.sections.parts import (
+    Report,
+    cell,
+    data_table,
+    details,
+    figure,
+    lead,
+    level_of,
+    name_cell,
+    section,
+    tasks_of,
+)
 
 
 def gains(report: Report) -> Html | None:
@@ -32,7 +53,9 @@ def gains(report: Report) -> Html | None:
 
 
 def _caption(n: int) -> str:
-    marks = "Filled marks are decided verdicts, hollow ones are open; an arrow means that the interval goes on."
+    marks = (
+        "Filled marks are decided verdicts, hollow ones are open; an arrow means that the interval goes on."
+    )
     order = " Tasks are in order of gain." if n > DENSE else ""
     names = " Names show on hovering and in the table below." if n > BARE else ""
     return f"{marks}{order}{names}"
@@ -40,10 +63,20 @@ def _caption(n: int) -> str:
 
 def _table(tasks: list[Mapping[str, Any]], level: float) -> Html:
     columns: list[tuple[str, str | None]] = [
-        ("Task", "text name"), ("Kind", "text"), ("Labels", None), ("Loss apart", None), ("Loss together", None),
-        ("Loss of a constant", None), ("Gain", None), (f"{100 * level:g} % interval", None), ("p (Holm)", None),
-        ("Verdict", "text"), ("Rows to settle", None), ("Metric, apart → together", "text"),
-        ("Chosen together", "text"), ("Chosen apart", "text"),
+        ("Task", "text name"),
+        ("Kind", "text"),
+        ("Labels", None),
+        ("Loss apart", None),
+        ("Loss together", None),
+        ("Loss of a constant", None),
+        ("Gain", None),
+        (f"{100 * level:g} % interval", None),
+        ("p (Holm)", None),
+        ("Verdict", "text"),
+        ("Rows to settle", None),
+        ("Metric, apart → together", "text"),
+        ("Chosen together", "text"),
+        ("Chosen apart", "text"),
     ]
     return data_table("All numbers per task", columns, [_row(t) for t in tasks])
 
@@ -74,13 +107,23 @@ def _settle(task: Mapping[str, Any]) -> str:
     if task.get("verdict") != "no difference":
         return NOTHING
     rows = finite(task.get("rows_to_settle"))
-    return NOTHING if rows is None else "over 10 million" if rows > 1e7 else number(rows) if rows < 1000 else f"{rows:,.0f}"
+    return (
+        NOTHING
+        if rows is None
+        else "over 10 million"
+        if rows > 1e7
+        else number(rows)
+        if rows < 1000
+        else f"{rows:,.0f}"
+    )
 
 
 def _metrics(task: Mapping[str, Any]) -> Any:
     sides = task.get("metrics") or {}
     apart, together = sides.get("single") or {}, sides.get("sharing") or {}
-    lines = [f"{m} {number(apart.get(m))} → {number(together.get(m))}" for m in dict.fromkeys([*apart, *together])]
+    lines = [
+        f"{m} {number(apart.get(m))} → {number(together.get(m))}" for m in dict.fromkeys([*apart, *together])
+    ]
     return join(part for line in lines for part in (element("div", line),)) if lines else NOTHING
 
 

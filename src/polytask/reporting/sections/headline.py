@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from typing import Any
 
@@ -10,12 +11,13 @@ from polytask.reporting.formats import clean, count, duration, finite, interval,
 from polytask.reporting.markup import Html, element, join
 from polytask.reporting.sections.parts import Report, level_of, plural
 
+_MINUS = re.compile(r"(?<!\w)-(?=\d)")
 VERDICTS = ("helped", "no difference", "hurt")
 
 
 def headline(report: Report) -> Html:
     """Verdict and key numbers."""
-    claim, colon, rest = clean(report.get("summary") or "No verdict").partition(":")
+    claim, colon, rest = _MINUS.sub("−", clean(report.get("summary") or "No verdict")).partition(":")
     created = str(report.get("created") or "")[:10]
     when = [" · ", element("span", created, class_="date")] if created else []
     return element(
@@ -28,14 +30,14 @@ def headline(report: Report) -> Html:
 
 def favourite(report: Report, side: str) -> tuple[str, float] | None:
     """The candidate that a side chose most, with its mean share of folds over tasks."""
-    shares: Counter[str] = Counter()
+    shares: dict[str, float] = {}
     tasks = report.get("tasks") or []
     for task in tasks:
         for name, value in (task.get(side) or {}).items():
-            shares[str(name)] += finite(value) or 0.0
+            shares[str(name)] = shares.get(str(name), 0.0) + (finite(value) or 0.0)
     if not shares:
         return None
-    name, total = shares.most_common(1)[0]
+    name, total = max(shares.items(), key=lambda pair: pair[1])
     return name, total / len(tasks)
 
 
@@ -61,13 +63,17 @@ def _overall(report: Report) -> Html:
 def _tasks(report: Report) -> Html:
     tasks = report.get("tasks") or []
     counts = Counter(str(t.get("verdict")) for t in tasks)
-    bars = [element("i", class_=tones.of_verdict(v), style=f"flex:{counts[v]}") for v in VERDICTS if counts[v]]
+    bars = [
+        element("i", class_=tones.of_verdict(v), style=f"flex:{counts[v]}") for v in VERDICTS if counts[v]
+    ]
     words = [
         join([element("span", class_=f"key {tones.of_verdict(v)}", aria_hidden="true"), f"{counts[v]} {v}"])
         for v in VERDICTS
         if counts[v] or v != "no difference"
     ]
-    spaced = join(part for word in words for part in (element("span", word, style="white-space:nowrap"), "  "))
+    spaced = join(
+        part for word in words for part in (element("span", word, style="white-space:nowrap"), "  ")
+    )
     return _tile(
         "Verdict per task",
         element("span", plural(len(tasks), "task"), class_="mid"),
@@ -90,11 +96,15 @@ def _effort(report: Report) -> Html | None:
     run = report.get("run") or {}
     if not run:
         return None
-    seconds: Counter[str] = Counter()
+    seconds = {"single": 0.0, "sharing": 0.0}
     for candidate in report.get("candidates") or []:
-        seconds[str(candidate.get("role"))] += finite(candidate.get("seconds")) or 0.0
+        seconds[candidate["role"]] += finite(candidate.get("seconds")) or 0.0
     size = f"{count(run.get('n_rows'))} rows × {count(run.get('n_features'))} features"
-    cost = f"compute: {duration(seconds['single'])} apart, {duration(seconds['sharing'])} together" if seconds else ""
+    cost = (
+        f"compute: {duration(seconds['single'])} apart, {duration(seconds['sharing'])} together"
+        if seconds
+        else ""
+    )
     return _tile(
         "What it took",
         element("div", duration(run.get("seconds")), class_="mid"),

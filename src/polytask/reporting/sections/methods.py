@@ -9,7 +9,16 @@ from polytask.reporting.figures import tones
 from polytask.reporting.figures.strip import strip
 from polytask.reporting.formats import NOTHING, count, duration, finite, p_value, percent, share, shorten
 from polytask.reporting.markup import Html, element
-from polytask.reporting.sections.parts import Report, cell, figure, lead, name_cell, section, tasks_of, wrapped
+from polytask.reporting.sections.parts import (
+    Report,
+    cell,
+    figure,
+    lead,
+    name_cell,
+    section,
+    tasks_of,
+    wrapped,
+)
 
 #: Up to these many tasks each has a column of numbers; beyond, a coloured strip.
 COLUMNS = 7
@@ -31,7 +40,13 @@ def methods(report: Report) -> Html | None:
     for role, heading in _SIDES:
         group = sorted((c for c in candidates if c.get("role") == role), key=_rank)
         if group:
-            body.append(element("tr", element("th", heading, class_="text", colspan=len(head), scope="rowgroup"), class_="group"))
+            body.append(
+                element(
+                    "tr",
+                    element("th", heading, class_="text", colspan=len(head), scope="rowgroup"),
+                    class_="group",
+                )
+            )
             body += [element("tr", *_row(c, names, few, limit, _share(report, c))) for c in group]
     return section(
         "methods",
@@ -50,9 +65,13 @@ def _caption(few: bool, limit: float) -> str:
         f"Blue is better, orange worse, in full colour from {limit:.0f} % on. A single-task candidate is below zero where the chosen side is better than it. "
         "“Chosen” is the share of folds and tasks in which its side picked it by inner validation."
     )
-    return f"Bold numbers differ from zero, {rule}. {common}" if few else (
-        f"One cell a task, in the order of the gains above; names show on hovering. Better and worse are counted as "
-        f"{rule}. {common}"
+    return (
+        f"Bold numbers differ from zero, {rule}. {common}"
+        if few
+        else (
+            f"One cell a task, in the order of the gains above; names show on hovering. Better and worse are counted as "
+            f"{rule}. {common}"
+        )
     )
 
 
@@ -69,16 +88,25 @@ def _th(text: str, class_: str | None = None) -> Html:
     return element("th", text, class_=class_, scope="col")
 
 
-def _row(candidate: Candidate, names: Sequence[str], few: bool, limit: float, chosen: float | None) -> list[Html]:
+def _row(
+    candidate: Candidate, names: Sequence[str], few: bool, limit: float, chosen: float | None
+) -> list[Html]:
     name = str(candidate.get("name"))
     results = candidate.get("tasks") or {}
     delta = finite(candidate.get("delta_percent"))
-    mean = cell(percent(delta), "strong") if delta is not None else cell(NOTHING, title="It does not cover all tasks.")
+    mean = (
+        cell(percent(delta), "strong")
+        if delta is not None
+        else cell(NOTHING, title="It does not cover all tasks.")
+    )
     tried = candidate.get("settings_tried")
     head = [
         name_cell(shorten(name, 40), name),
         mean,
-        cell(duration(candidate.get("seconds")), title=None if tried is None else f"{count(tried)} settings tried"),
+        cell(
+            duration(candidate.get("seconds")),
+            title=None if tried is None else f"{count(tried)} settings tried",
+        ),
         cell(NOTHING if chosen is None else share(chosen)),
     ]
     if few:
@@ -86,7 +114,12 @@ def _row(candidate: Candidate, names: Sequence[str], few: bool, limit: float, ch
     gains = [finite((results.get(n) or {}).get("gain_percent")) for n in names]
     picture = strip(f"{shorten(name, 40)}: gain in each of {len(names)} tasks", names, gains, limit)
     words = [r.get("verdict") for r in results.values()]
-    return [*head, cell(picture, "text stripcell"), cell(count(words.count("helped"))), cell(count(words.count("hurt")))]
+    return [
+        *head,
+        cell(picture, "text stripcell"),
+        cell(count(words.count("helped"))),
+        cell(count(words.count("hurt"))),
+    ]
 
 
 def _heat(result: Mapping[str, Any] | None, limit: float) -> Html:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from polytask.reporting.formats import count, duration, finite, number, shorten
+from polytask.reporting.formats import count, duration, finite, share, shorten
 from polytask.reporting.markup import Html, element
 from polytask.reporting.sections.parts import Report, details, plural, section
 
@@ -31,7 +31,10 @@ def _left_out(left_out: Mapping[str, Any]) -> Html | str:
     """Tasks that could not be compared; many of them are folded up."""
     if not left_out:
         return ""
-    items = [element("li", element("strong", shorten(t, 60), class_="name"), f": {why}") for t, why in left_out.items()]
+    items = [
+        element("li", element("strong", shorten(t, 60), class_="name"), f": {why}")
+        for t, why in left_out.items()
+    ]
     says = f"{plural(len(left_out), 'task')} could not be compared and {'is' if len(left_out) == 1 else 'are'} still predicted by the best model"
     if len(items) <= 5:
         return element("div", element("p", f"{says}:"), element("ul", *items))
@@ -44,12 +47,22 @@ def _plan(report: Report, facts: Mapping[str, Any]) -> list[tuple[str, str]]:
     size = f"{count(facts.get('n_rows'))} rows × {count(facts.get('n_features'))} features, {facts.get('form', 'wide')} form"
     rows = [
         ("Data", size if facts.get("n_rows") is not None else ""),
-        ("Outer folds", f"{count(facts.get('folds'))}, repeated {_times(facts.get('repeats'))}" if facts.get("folds") else ""),
+        (
+            "Outer folds",
+            f"{count(facts.get('folds'))}, repeated {_times(facts.get('repeats'))}"
+            if facts.get("folds")
+            else "",
+        ),
         ("Inner folds", count(facts.get("inner_folds")) if facts.get("inner_folds") else ""),
         ("Settings", f"up to {count(facts.get('settings'))} per family" if facts.get("settings") else ""),
         ("Seed", str(facts["seed"]) if facts.get("seed") is not None else ""),
-        ("Level", number(facts.get("level")) if facts.get("level") is not None else ""),
-        ("Time", f"{duration(facts.get('seconds'))}{'' if budget is None else f' (budget {duration(budget)})'}" if facts.get("seconds") is not None else ""),
+        ("Level of intervals", share(facts.get("level")) if facts.get("level") is not None else ""),
+        (
+            "Time",
+            f"{duration(facts.get('seconds'))}{'' if budget is None else f' (budget {duration(budget)})'}"
+            if facts.get("seconds") is not None
+            else "",
+        ),
         ("Candidates", ", ".join(candidates)),
     ]
     return [(term, text) for term, text in rows if text]

@@ -12,7 +12,17 @@ from polytask.reporting.figures.similarity import NAMES, as_matrix, clustered_or
 from polytask.reporting.figures.thinning import known_points, thinning
 from polytask.reporting.formats import count, finite, number, percent, shorten
 from polytask.reporting.markup import Html, element
-from polytask.reporting.sections.parts import Report, cell, data_table, details, figure, lead, name_cell, section, tasks_of
+from polytask.reporting.sections.parts import (
+    Report,
+    cell,
+    data_table,
+    details,
+    figure,
+    lead,
+    name_cell,
+    section,
+    tasks_of,
+)
 
 _FACTS = (
     ("labels", "Number of labels", count),
@@ -26,13 +36,19 @@ def why(report: Report) -> Html | None:
     """The section, or nothing if no facts were gathered."""
     explain = report.get("explain") or {}
     facts = explain.get("tasks") or {}
-    pictures = [p for p in (_similarity(explain.get("similarity") or {}), _thinning(explain.get("thinning") or [])) if p]
+    pictures = [
+        p
+        for p in (_similarity(explain.get("similarity") or {}), _thinning(explain.get("thinning") or []))
+        if p
+    ]
     parts: list[Html] = [element("div", *pictures, class_="pair")] if pictures else []
     if facts:
         parts += _facts(tasks_of(report), facts)
     if not parts:
         return None
-    words = lead("Sharing pays when tasks are alike, and most where labels are few or noisy. What the data say about that:")
+    words = lead(
+        "Sharing pays when tasks are alike, and most where labels are few or noisy. What the data say about that:"
+    )
     return section("why", "Why", words, *parts)
 
 
@@ -46,13 +62,27 @@ def _similarity(found: Mapping[str, Any]) -> Html | None:
         "span",
         *(
             part
-            for tone, strength, word in (("hurt", 0.9, "opposite (−1)"), ("same", 0, "unrelated (0)"), ("helped", 0.9, "alike (1)"))
+            for tone, strength, word in (
+                ("hurt", 0.9, "opposite (−1)"),
+                ("same", 0, "unrelated (0)"),
+                ("helped", 0.9, "alike (1)"),
+            )
             for part in (_swatch(tone, strength), word)
         ),
     )
-    caption = element("span", legend, element("br"), "Do the same features act in the same way? Cosine of the tasks’ ridge coefficients.")
+    caption = element(
+        "span",
+        legend,
+        element("br"),
+        "Do the same features act in the same way? Cosine of the tasks’ ridge coefficients.",
+    )
     pairs = _pairs(names, matrix) if len(names) > NAMES else ""
-    return element("div", element("h3", "Similarity of the tasks"), figure(similarity(names, matrix, order), caption), pairs)
+    return element(
+        "div",
+        element("h3", "Similarity of the tasks"),
+        figure(similarity(names, matrix, order), caption),
+        pairs,
+    )
 
 
 def _swatch(tone: str, strength: float) -> Html:
@@ -83,8 +113,16 @@ def _thinning(points: Sequence[Mapping[str, Any]]) -> Html | None:
 
 
 def _facts(tasks: Sequence[Mapping[str, Any]], facts: Mapping[str, Mapping[str, Any]]) -> list[Html]:
-    columns: list[tuple[str, str | None]] = [("Task", "text name"), ("Labels", None), ("Noise", None), ("Similarity", None), ("Gain", None)]
-    table = data_table("Facts per task", columns, [_row(t, facts.get(str(t.get("task"))) or {}) for t in tasks])
+    columns: list[tuple[str, str | None]] = [
+        ("Task", "text name"),
+        ("Labels", None),
+        ("Noise", None),
+        ("Similarity", None),
+        ("Gain", None),
+    ]
+    table = data_table(
+        "Facts per task", columns, [_row(t, facts.get(str(t.get("task"))) or {}) for t in tasks]
+    )
     pictures = [_against(key, label, form, tasks, facts) for key, label, form in _FACTS]
     pictures = [p for p in pictures if p]
     if not pictures:
@@ -102,7 +140,13 @@ def _row(task: Mapping[str, Any], fact: Mapping[str, Any]) -> list[Html]:
     return [name_cell(shorten(name, 60), name), *values, cell(percent(task.get("gain_percent")))]
 
 
-def _against(key: str, label: str, form: Any, tasks: Sequence[Mapping[str, Any]], facts: Mapping[str, Mapping[str, Any]]) -> Html | None:
+def _against(
+    key: str,
+    label: str,
+    form: Any,
+    tasks: Sequence[Mapping[str, Any]],
+    facts: Mapping[str, Mapping[str, Any]],
+) -> Html | None:
     points: list[Point] = []
     for task in tasks:
         value, gain = finite((facts.get(str(task["task"])) or {}).get(key)), finite(task.get("gain_percent"))
@@ -111,5 +155,3 @@ def _against(key: str, label: str, form: Any, tasks: Sequence[Mapping[str, Any]]
     if len(points) < _ENOUGH or len({p[1] for p in points}) < 2:
         return None
     return figure(scatter(f"Gain per task against: {label}", points, form), f"{label} → gain")
-
-

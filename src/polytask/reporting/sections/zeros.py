@@ -30,22 +30,33 @@ def zeros(report: Report) -> Html | None:
         "span",
         *(
             part
-            for class_, word in (("zerocell", "zero"), ("weak", "small"), ("middle", "medium"), ("strong", "large coefficient"))
+            for class_, word in (
+                ("zerocell", "zero"),
+                ("weak", "small"),
+                ("middle", "medium"),
+                ("strong", "large coefficient"),
+            )
             for part in (element("i", class_=f"swatch {class_}", aria_hidden="true"), word)
         ),
     )
     return section(
         "zeros",
         "Which features the linear models use",
-        lead("A row per task, a column per feature, zero coefficients in yellow. Learned alone, each task picks its own "
-             "features; the group lasso picks them for all tasks at once, so its columns are all zero or all filled."),
-        figure(element("div", *panels), element("span", legend, element("br"), _order(models[0][1].shape, kept))),
+        lead(
+            "A row per task, a column per feature, zero coefficients in yellow. Learned alone, each task picks its own "
+            "features; the group lasso picks them for all tasks at once, so its columns are all zero or all filled."
+        ),
+        figure(
+            element("div", *panels), element("span", legend, element("br"), _order(models[0][1].shape, kept))
+        ),
     )
 
 
 def _coefficients(model: Mapping[str, Any]) -> np.ndarray | None:
     """The table of coefficients, or None if it does not fit its tasks and features."""
-    coef = np.array([[np.nan if v is None else v for v in row] for row in model.get("coef") or []], dtype=float)
+    coef = np.array(
+        [[np.nan if v is None else v for v in row] for row in model.get("coef") or []], dtype=float
+    )
     shape = (len(model.get("tasks") or []), len(model.get("features") or []))
     return np.nan_to_num(coef) if coef.shape == shape and coef.size else None
 
