@@ -71,10 +71,10 @@ def test_a_bug_is_one_line_unless_debugging(run, csv, monkeypatch):
     monkeypatch.setattr(polytask, "compare", lambda *_, **__: 1 / 0, raising=False)
     code, _, errors = run("compare", csv, "--targets", "a", "b")
     assert code == 1
-    assert (
-        errors
-        == "polytask: error: ZeroDivisionError: division by zero (unexpected; run again with --debug for the traceback)\n"
+    assert errors.startswith(
+        "polytask: error: ZeroDivisionError: division by zero (unexpected; run again with --debug"
     )
+    assert errors.count("\n") == 1
     assert "Traceback" in run("compare", csv, "--targets", "a", "b", "--debug")[2]
 
 
@@ -100,7 +100,10 @@ def test_the_environment_is_left_as_it_was(run, csv, monkeypatch):
 
 
 def test_help_is_light():
-    code = "import sys; from polytask.cli import main; main(['--help']); print(sorted({'torch', 'numpy', 'pandas'} & set(sys.modules)))"
+    code = (
+        "import sys; from polytask.cli import main; main(['--help']); "
+        "print(sorted({'torch', 'numpy', 'pandas'} & set(sys.modules)))"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
 
@@ -111,7 +114,9 @@ def command(*words):
 
 
 def test_as_a_process(csv):
-    done = subprocess.run(command("compare", csv, "--targets", "a", "c"), capture_output=True, text=True)
+    done = subprocess.run(
+        command("compare", csv, "--targets", "a", "c"), capture_output=True, text=True, check=False
+    )
     assert (done.returncode, done.stdout) == (3, "")
     assert done.stderr.startswith("polytask: error: No column 'c'")
     assert done.stderr.count("\n") == 1

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 HOSTILE = "<script>alert(\"x\")</script> & 'quotes'"
-LONG = "average daily number of passengers entering at the station between six and nine in the morning, weekdays only"
+LONG = "average daily number of passengers who enter the station between six and nine, weekdays only"
 SINGLE = ("ridge", "lasso", "forest", "boosting", "network")
 SHARING = (
     "group lasso",

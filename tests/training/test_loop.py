@@ -162,6 +162,20 @@ def test_the_weights_of_the_best_epoch_are_kept(stopping: str) -> None:
     assert found == pytest.approx(list(history[best]["validation"].values()), rel=1e-5)
 
 
+def test_a_shared_network_goes_back_to_its_best_joint_epoch_when_tasks_stop_apart() -> None:
+    network, tensors, validation = halves(problems.wide(noise=2.0))
+    chosen = settings(max_epochs=300, patience=8, learning_rate=0.03, stopping="per_task")
+    history = train(network, tensors, validation, Equal(), chosen)
+    best = min(range(len(history)), key=lambda e: history[e]["objective"])
+    last_best = max(
+        min(range(len(history)), key=lambda e, t=task: history[e]["validation"][t]) for task in tensors.tasks
+    )
+    assert best + 1 < len(history) <= last_best + 1 + 8
+    numerator, denominator = validation.sums(network)
+    found = (numerator / denominator).tolist()
+    assert found == pytest.approx(list(history[best]["validation"].values()), rel=1e-5)
+
+
 def test_single_task_networks_stop_each_at_their_own_best_epoch() -> None:
     network, tensors, validation = halves(problems.wide(noise=1.0), SingleTask)
     history = train(

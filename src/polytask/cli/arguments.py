@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 from polytask import __version__
@@ -62,7 +63,7 @@ def seconds(text: str) -> float:
     return value
 
 
-def at_least(least: int):
+def at_least(least: int) -> Callable[[str], int]:
     """A type of whole numbers from `least` on."""
 
     def whole(text: str) -> int:
@@ -141,7 +142,7 @@ def _compare(command: argparse.ArgumentParser) -> None:
         "--out",
         type=Path,
         metavar="DIR",
-        help="folder for report.html, comparison.json and model/; the same command resumes from it when interrupted",
+        help="folder for report.html, comparison.json and model/; the same command resumes from it",
     )
     group.add_argument("--json", action="store_true", help="print the result as JSON instead of tables")
 

@@ -1,6 +1,6 @@
 """Running a command: errors become one line and an exit code.
 
-Exit codes: 0 done, 1 unexpected, 2 usage, 3 data, 4 model folder, 130 interrupted (`polytask --help` explains).
+Exit codes: 0 done, 1 unexpected, 2 usage, 3 data, 4 folder, 130 interrupted; `polytask --help` explains them.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def _interrupted(arguments: argparse.Namespace) -> str:
 
 @contextlib.contextmanager
 def _one_line_warnings(arguments: argparse.Namespace) -> Iterator[None]:
-    """Warnings meant for users as single lines; those of other packages only when debugging, in workers too."""
+    """Warnings meant for users as single lines; all others only when debugging, in worker processes too."""
     if arguments.debug:
         yield
         return

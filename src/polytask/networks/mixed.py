@@ -28,6 +28,7 @@ from polytask.networks.tables import (
     long_data,
     target_columns,
     task_column_of,
+    with_text_names,
 )
 from polytask.sharing import Sharing
 from polytask.tasks import Task
@@ -160,6 +161,7 @@ class MultiTaskNetwork(NetworkEstimator):
         ------
         DataError, SettingError, TrainingError
         """
+        y = with_text_names(y)
         data = self._task_data(X, y, sample_weight)
         self.frame_type_ = frame_type(X.X if isinstance(X, TaskData) else y)
         self.flat_ = not isinstance(X, TaskData) and not isinstance(y, Mapping) and as_values(y).ndim == 1
@@ -199,6 +201,7 @@ class MultiTaskNetwork(NetworkEstimator):
             sample_weight = as_values(sample_weight)
             if not np.any(sample_weight):
                 raise DataError("sample_weight is zero in all rows; at least one must be positive.")
+        X = with_text_names(X)
         if not frames.is_frame(X):
             X = validate_data(self, X, **_ARRAYS, ensure_min_samples=2)
         if self.task_column is None:
@@ -232,6 +235,7 @@ class MultiTaskNetwork(NetworkEstimator):
 
     def _features(self, X: Any) -> Any:
         """The columns that the model was fitted on, checked and in their order."""
+        X = with_text_names(X)
         if not frames.is_frame(X):
             wide = self.form_ == "wide"
             X = validate_data(self, X, **_ARRAYS, reset=False) if wide else check_array(X, **_ARRAYS)
@@ -312,7 +316,7 @@ class MultiTaskNetwork(NetworkEstimator):
             columns = {name: as_values(y)[index] for name, index in rows.items()}
         else:
             rows = None
-            columns = target_columns(y, [task.name for task in self.tasks_])
+            columns = target_columns(with_text_names(y), [task.name for task in self.tasks_])
         return mean_score(self.tasks_, columns, self.predict_tasks(X, rows), rows, sample_weight)
 
     @property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import narwhals as nw
 import numpy as np
@@ -97,7 +97,7 @@ def as_values(y: Any) -> np.ndarray:
 
 
 def decided(task: Task, prediction: np.ndarray) -> dict[str, np.ndarray]:
-    """Columns of a prediction table: numbers, or the most probable label; a column per label for multilabel."""
+    """Columns of a prediction table: numbers, or the most probable label (one per label for multilabel)."""
     if task.kind == "multilabel":
         return {
             f"{task.name}_{c}": (prediction[:, j] > 0.5).astype(int) for j, c in enumerate(task.classes or ())
@@ -116,18 +116,21 @@ def frame_type(table: Any) -> str | None:
 def as_table(columns: Mapping[str, np.ndarray], kind: str | None, X: Any) -> Any:
     """Columns as a frame of this kind, with the index of X where both have one; as an array for None."""
     if kind is None:
-        return np.column_stack(
-            [
-                values if len({v.dtype.kind for v in columns.values()}) == 1 else values.astype(object)
-                for values in columns.values()
-            ]
-        )
-    frame = nw.from_dict(
-        {name: values.tolist() for name, values in columns.items()}, backend=kind
-    ).to_native()
+        one_type = len({values.dtype.kind for values in columns.values()}) == 1
+        return np.column_stack([values if one_type else values.astype(object) for values in columns.values()])
+    lists = {name: values.tolist() for name, values in columns.items()}
+    frame = nw.from_dict(lists, backend=cast("Any", kind)).to_native()
     if hasattr(frame, "index") and hasattr(X, "index") and len(X) == len(frame):
         frame.index = X.index
     return frame
+
+
+def with_text_names(table: Any) -> Any:
+    """A pandas frame whose columns are all named by text, as everything below expects."""
+    names = getattr(table, "columns", None)
+    if names is None or not hasattr(table, "set_axis") or all(isinstance(name, str) for name in names):
+        return table
+    return table.set_axis([str(name) for name in names], axis=1)
 
 
 def is_finite_matrix(X: Any) -> bool:

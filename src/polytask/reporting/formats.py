@@ -21,7 +21,7 @@ def finite(value: Any) -> float | None:
 
 
 def number(value: Any) -> str:
-    """Three significant digits; whole numbers from 1,000 on; powers of ten where zeros would hide the digits."""
+    """Three significant digits; whole numbers from 1,000 on; powers of ten for the very large and small."""
     value = finite(value)
     if value is None:
         return NOTHING

@@ -27,7 +27,8 @@ body{margin:0;background:var(--page);color:var(--ink);font:16px/1.5 system-ui,-a
 main,header,footer{max-width:68rem;margin:0 auto;padding:0 clamp(1rem,4vw,2.5rem)}
 header{padding-top:clamp(1.5rem,5vw,3rem)}
 footer{padding-bottom:3rem;color:var(--muted);font-size:.85rem}
-h1{font-size:clamp(1.35rem,3.6vw,2rem);line-height:1.25;margin:.4rem 0 1.4rem;letter-spacing:-.01em;font-weight:500;
+h1{font-size:clamp(1.35rem,3.6vw,2rem);line-height:1.25;margin:.4rem 0 1.4rem;letter-spacing:-.01em;
+font-weight:500;
 max-width:46rem;text-wrap:pretty}
 h1 .claim{font-weight:700}
 h2{font-size:1.2rem;line-height:1.3;margin:0 0 .3rem}
@@ -42,7 +43,6 @@ a{color:rgb(var(--accent));text-underline-offset:.15em}
 .word{color:rgb(var(--tone));font-weight:600;white-space:nowrap}
 .same .word,.word.same{color:var(--muted);font-weight:400}
 .name{overflow-wrap:anywhere;unicode-bidi:isolate}
-.sr{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%);white-space:nowrap}
 
 .tiles{display:grid;grid-template-columns:repeat(var(--columns,1),minmax(0,1fr));gap:1px;margin:0 0 1.2rem;
 background:var(--line);border:1px solid var(--line);border-radius:10px;overflow:hidden}
@@ -58,10 +58,12 @@ background:var(--line);border:1px solid var(--line);border-radius:10px;overflow:
 .tile .quiet{display:block}
 .stack{display:flex;gap:2px;height:10px;margin:.55rem 0 .4rem}
 .stack i{background:rgb(var(--tone));border-radius:2px;min-width:3px}
-.key{display:inline-block;width:.7em;height:.7em;border-radius:2px;background:rgb(var(--tone));margin-right:.35em}
+.key{display:inline-block;width:.7em;height:.7em;border-radius:2px;background:rgb(var(--tone));
+margin-right:.35em}
 
 nav{display:flex;flex-wrap:wrap;gap:.2rem 1.1rem;font-size:.9rem;margin-bottom:1.4rem}
-section{background:var(--surface);border:1px solid var(--line);border-radius:10px;padding:clamp(1rem,2.6vw,1.6rem);
+section{background:var(--surface);border:1px solid var(--line);border-radius:10px;
+padding:clamp(1rem,2.6vw,1.6rem);
 margin:0 0 1.2rem;scroll-margin-top:1rem}
 figure{margin:.9rem 0 0;min-width:0}
 figcaption{margin-top:.4rem;max-width:46rem}
@@ -74,10 +76,12 @@ summary{cursor:pointer;color:rgb(var(--accent));font-size:.9rem}
 details[open] summary{margin-bottom:.6rem}
 
 .scroll{overflow-x:auto;max-width:100%}
-.scroll:focus-visible,summary:focus-visible,a:focus-visible{outline:2px solid rgb(var(--accent));outline-offset:2px}
+.scroll:focus-visible,summary:focus-visible,a:focus-visible{outline:2px solid rgb(var(--accent));
+outline-offset:2px}
 table{border-collapse:collapse;font-size:.875rem}
 .data{width:100%;border-collapse:separate;border-spacing:0}
-.data th,.data td{padding:.34rem .6rem;text-align:right;white-space:nowrap;border-bottom:1px solid var(--faint)}
+.data th,.data td{padding:.34rem .6rem;text-align:right;white-space:nowrap;
+border-bottom:1px solid var(--faint)}
 .data thead th{font-weight:500;color:var(--muted);vertical-align:bottom;border-bottom:1px solid var(--line)}
 .data .text{text-align:left}
 .data th.text{font-weight:500}
@@ -127,14 +131,17 @@ svg .curve.thin{stroke-width:1;stroke-opacity:.4}
 svg .cell{fill:rgb(var(--tone))}
 svg .value{fill:var(--ink);text-anchor:middle;dominant-baseline:central}
 svg .value.on{fill:var(--surface)}
-svg .zerocell{fill:var(--zero)}svg .weak{fill:var(--weak)}svg .middle{fill:var(--middle)}svg .strong{fill:var(--strong)}
-.swatch{display:inline-block;width:.8em;height:.8em;border-radius:2px;vertical-align:-.05em;margin:0 .3em 0 .8em}
+svg .zerocell{fill:var(--zero)}svg .weak{fill:var(--weak)}svg .middle{fill:var(--middle)}
+svg .strong{fill:var(--strong)}
+.swatch{border:1px solid var(--line)}
+.swatch{display:inline-block;width:.8em;height:.8em;border-radius:2px;vertical-align:-.05em;
+margin:0 .3em 0 .8em}
 .swatch:first-child{margin-left:0}
-.swatch.zerocell{background:var(--zero)}.swatch.weak{background:var(--weak)}.swatch.middle{background:var(--middle)}
+.swatch.zerocell{background:var(--zero)}.swatch.weak{background:var(--weak)}
+.swatch.middle{background:var(--middle)}
 .swatch.strong{background:var(--strong)}
 .swatch.tint{background:rgb(var(--tone)/var(--a,1))}
-.swatch.blank{background:var(--surface);border:1px solid var(--line)}
-.swatch.hatch{background:var(--faint)}
+.swatch.blank{background:var(--surface)}
 
 .chart{display:grid;grid-template-columns:3.1rem minmax(0,1fr);max-width:36rem}
 .chart svg{display:block;overflow:visible}
@@ -143,11 +150,14 @@ svg .zerocell{fill:var(--zero)}svg .weak{fill:var(--weak)}svg .middle{fill:var(-
 .matrix .square{aspect-ratio:1;width:100%;min-width:0}
 .matrix svg,.panel svg{display:block}
 .rows{display:grid;grid-auto-rows:minmax(0,1fr);font-size:.78rem;line-height:1;min-width:0}
-.rows span{align-self:center;text-align:right;line-height:1.25;white-space:nowrap;overflow:hidden;text-overflow:ellipsis;color:var(--muted)}
-.panel{display:grid;grid-template-columns:clamp(4rem,18vw,10rem) minmax(0,1fr);column-gap:.6rem;margin-bottom:.9rem}
+.rows span{align-self:center;text-align:right;line-height:1.25;white-space:nowrap;overflow:hidden;
+text-overflow:ellipsis;color:var(--muted)}
+.panel{display:grid;grid-template-columns:clamp(4rem,18vw,10rem) minmax(0,1fr);column-gap:.6rem;
+margin-bottom:.9rem}
 .panel.bare{grid-template-columns:minmax(0,1fr)}
 .panel h3{grid-column:1/-1}
-dl.run{display:grid;grid-template-columns:max-content minmax(0,1fr);gap:.25rem 1.2rem;margin:.3rem 0 0;font-size:.9rem}
+dl.run{display:grid;grid-template-columns:max-content minmax(0,1fr);gap:.25rem 1.2rem;margin:.3rem 0 0;
+font-size:.9rem}
 dl.run dt{color:var(--muted)}
 dl.run dd{margin:0;overflow-wrap:anywhere}
 @media print{

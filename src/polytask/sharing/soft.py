@@ -1,8 +1,8 @@
 """Soft parameter sharing: a network per task, pulled towards each other layer by layer.
 
 Duong, L., Cohn, T., Bird, S., Cook, P. (2015). Low resource dependency parsing: cross-lingual parameter
-sharing in a neural network parser. ACL. Distance to the mean: Evgeniou, T., Pontil, M. (2004). Regularized multi-task
-learning. KDD.
+sharing in a neural network parser. ACL.
+Distance to the mean: Evgeniou, T., Pontil, M. (2004). Regularized multi-task learning. KDD.
 """
 
 from __future__ import annotations

@@ -56,8 +56,9 @@ def train(
     Returns
     -------
     list of dict
-        Per epoch: "epoch", "learning_rate", "train" and "validation" (loss of each task, None without labels),
-        "objective" (mean relative validation loss). Training losses are those seen before each step.
+        Per epoch: "epoch", "learning_rate", "train" and "validation" (loss of each task, None where it
+        has no labels), "objective" (mean relative validation loss). Training losses are from before
+        each step.
 
     Raises
     ------

@@ -1,7 +1,7 @@
 """Task data as tensors, and the losses of all tasks of a batch in vectorised form.
 
-Two layouts. "rows": a batch is a set of rows of a wide table, with all their labels. "pairs": a batch is a set
-of labels, (row, task) pairs; it serves tasks with rows of their own and batches drawn task by task.
+Two layouts. "rows": a batch is a set of rows of a wide table, with all their labels. "pairs": a batch is a
+set of labels, (row, task) pairs; it serves tasks with rows of their own and batches drawn task by task.
 """
 
 from __future__ import annotations

@@ -38,8 +38,10 @@ def test_rows_keep_the_order_and_say_verdicts_in_words_and_tone():
     )
     overall, b, a = rows(made)
     assert "Overall" in overall
-    assert b.startswith('<tr class="helped"') and ">helped<" in b
-    assert a.startswith('<tr class="hurt"') and "−5.0 to −1.0" in a
+    assert b.startswith('<tr class="helped"')
+    assert ">helped<" in b
+    assert a.startswith('<tr class="hurt"')
+    assert "−5.0 to −1.0" in a
     assert "90\u00a0% interval" in made
 
 

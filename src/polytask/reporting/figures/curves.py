@@ -86,7 +86,7 @@ def _series(history: History, part: str, name: str) -> list[tuple[float, float]]
 
 def _epochs(history: History) -> Scale:
     epochs = [float(record["epoch"]) for record in history]
-    return Scale(min(epochs), max(max(epochs), min(epochs) + 1))
+    return Scale(min(epochs), max(*epochs, min(epochs) + 1))
 
 
 def _thin(points: list[tuple[float, float]]) -> list[tuple[float, float]]:

@@ -10,7 +10,7 @@ from polytask.reporting.markup import Html, element
 
 
 def strip(title: str, names: Sequence[str], gains: Sequence[float | None], limit: float) -> Html:
-    """A cell per task in the order given, coloured by gain; tasks that the method does not cover stay empty."""
+    """A cell per task in the order given, coloured by gain; tasks without a gain stay empty."""
     wide = 100 / max(len(names), 1)
     cells = [
         _cell(name, gain, k * wide, wide, limit)

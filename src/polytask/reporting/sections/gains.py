@@ -44,8 +44,8 @@ def gains(report: Report) -> Html | None:
         "gains",
         "Gain per task",
         lead(
-            "How much lower the loss is when the tasks are learned together, in per cent of the loss when each is "
-            "learned alone. Right of zero, sharing is better."
+            "How much lower the loss is when the tasks are learned together, in per cent of the loss when "
+            "each is learned alone. Right of zero, sharing is better."
         ),
         figure(picture, _caption(len(tasks))),
         details("All numbers per task", _table(tasks, level)),
@@ -64,17 +64,17 @@ def _caption(n: int) -> str:
 def _table(tasks: list[Mapping[str, Any]], level: float) -> Html:
     columns: list[tuple[str, str | None]] = [
         ("Task", "text name"),
-        ("Kind", "text"),
-        ("Labels", None),
-        ("Loss apart", None),
-        ("Loss together", None),
-        ("Loss of a constant", None),
         ("Gain", None),
         (f"{100 * level:g} % interval", None),
         ("p (Holm)", None),
         ("Verdict", "text"),
         ("Rows to settle", None),
+        ("Loss apart", None),
+        ("Loss together", None),
+        ("Loss of a constant", None),
         ("Metric, apart → together", "text"),
+        ("Labels", None),
+        ("Kind", "text"),
         ("Chosen together", "text"),
         ("Chosen apart", "text"),
     ]
@@ -83,20 +83,19 @@ def _table(tasks: list[Mapping[str, Any]], level: float) -> Html:
 
 def _row(task: Mapping[str, Any]) -> list[Html]:
     name, word = str(task.get("task")), str(task.get("verdict"))
-    word_cell = element("span", word, class_=f"word {tones.of_verdict(word)}")
     return [
-        name_cell(shorten(name, 60), name),
-        cell(str(task.get("kind") or NOTHING), "text"),
-        cell(count(task.get("labels", task.get("n")))),
-        cell(number(task.get("loss_single"))),
-        cell(number(task.get("loss_sharing"))),
-        cell(number(task.get("loss_null"))),
+        name_cell(shorten(name, 36), name),
         cell(percent(task.get("gain_percent")), "strong"),
         cell(interval(task.get("low_percent"), task.get("high_percent"))),
         cell(p_value(task.get("p_adjusted"))),
-        cell(word_cell, "text"),
+        cell(element("span", word, class_=f"word {tones.of_verdict(word)}"), "text"),
         cell(_settle(task)),
+        cell(number(task.get("loss_single"))),
+        cell(number(task.get("loss_sharing"))),
+        cell(number(task.get("loss_null"))),
         cell(_metrics(task), "text"),
+        cell(count(task.get("labels", task.get("n")))),
+        cell(str(task.get("kind") or NOTHING), "text"),
         cell(_shares(task.get("sharing")), "text"),
         cell(_shares(task.get("single")), "text"),
     ]
@@ -107,15 +106,7 @@ def _settle(task: Mapping[str, Any]) -> str:
     if task.get("verdict") != "no difference":
         return NOTHING
     rows = finite(task.get("rows_to_settle"))
-    return (
-        NOTHING
-        if rows is None
-        else "over 10 million"
-        if rows > 1e7
-        else number(rows)
-        if rows < 1000
-        else f"{rows:,.0f}"
-    )
+    return "over 10 million" if rows is not None and rows > 1e7 else count(rows)
 
 
 def _metrics(task: Mapping[str, Any]) -> Any:

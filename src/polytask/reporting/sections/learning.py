@@ -10,6 +10,12 @@ from polytask.reporting.formats import shorten
 from polytask.reporting.markup import Html, element
 from polytask.reporting.sections.parts import Report, details, figure, lead, section
 
+_EACH = "Solid: validation loss. Dashed: training loss. Across: epoch."
+_ALL = (
+    "Change of the validation loss since the first epoch: the median task, and the middle half of the "
+    "tasks as a band. Across: epoch."
+)
+
 
 def learning(report: Report) -> Html | None:
     """The section, or nothing if no network took part; sharing models are open, others folded up."""
@@ -27,9 +33,5 @@ def learning(report: Report) -> Html | None:
 
 def _model(model: Mapping[str, Any], open_: bool) -> Html:
     name, history = str(model.get("model")), model["history"]
-    caption = (
-        "Solid: validation loss. Dashed: training loss. Across: epoch."
-        if len(task_names(history)) <= SEPARATE
-        else "Change of the validation loss since the first epoch: the median task, and the middle half of the tasks as a band. Across: epoch."
-    )
+    caption = _EACH if len(task_names(history)) <= SEPARATE else _ALL
     return details(shorten(name, 60), figure(element("div", curves(name, history)), caption), open_=open_)

@@ -52,8 +52,8 @@ def methods(report: Report) -> Html | None:
         "methods",
         "Methods and tasks",
         lead(
-            "Gain of every candidate over the chosen single-task side, with its compute time next to it. Each had the "
-            "same folds and the same tuning effort."
+            "Gain of every candidate over the chosen single-task side, with its compute time next to it. "
+            "Each had the same folds and the same tuning effort."
         ),
         figure(wrapped("Gain of every candidate per task", head, body), _caption(few, limit)),
     )
@@ -61,17 +61,15 @@ def methods(report: Report) -> Html | None:
 
 def _caption(few: bool, limit: float) -> str:
     rule = "corrected by Holm over all tasks × candidates"
-    common = (
-        f"Blue is better, orange worse, in full colour from {limit:.0f} % on. A single-task candidate is below zero where the chosen side is better than it. "
-        "“Chosen” is the share of folds and tasks in which its side picked it by inner validation."
+    start = (
+        f"Bold numbers differ from zero, {rule}."
+        if few
+        else f"One cell a task, in order of the gains above; names on hovering. Better and worse: {rule}."
     )
     return (
-        f"Bold numbers differ from zero, {rule}. {common}"
-        if few
-        else (
-            f"One cell a task, in the order of the gains above; names show on hovering. Better and worse are counted as "
-            f"{rule}. {common}"
-        )
+        f"{start} Blue is better, orange worse, in full colour from {limit:.0f} % on. A single-task "
+        "candidate is below zero where the chosen side is better than it. “Chosen” is the share of folds "
+        "and tasks in which its side picked it by inner validation."
     )
 
 

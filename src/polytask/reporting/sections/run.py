@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from polytask.reporting.formats import count, duration, finite, share, shorten
@@ -35,42 +35,31 @@ def _left_out(left_out: Mapping[str, Any]) -> Html | str:
         element("li", element("strong", shorten(t, 60), class_="name"), f": {why}")
         for t, why in left_out.items()
     ]
-    says = f"{plural(len(left_out), 'task')} could not be compared and {'is' if len(left_out) == 1 else 'are'} still predicted by the best model"
+    says = f"Not compared, but still predicted by the best model: {plural(len(left_out), 'task')}"
     if len(items) <= 5:
-        return element("div", element("p", f"{says}:"), element("ul", *items))
+        return element("div", element("p", says), element("ul", *items))
     return details(says, element("ul", *items))
 
 
 def _plan(report: Report, facts: Mapping[str, Any]) -> list[tuple[str, str]]:
-    budget = finite(facts.get("budget"))
-    candidates = [str(c.get("name")) for c in report.get("candidates") or []]
-    size = f"{count(facts.get('n_rows'))} rows × {count(facts.get('n_features'))} features, {facts.get('form', 'wide')} form"
-    rows = [
-        ("Data", size if facts.get("n_rows") is not None else ""),
-        (
-            "Outer folds",
-            f"{count(facts.get('folds'))}, repeated {_times(facts.get('repeats'))}"
-            if facts.get("folds")
-            else "",
-        ),
-        ("Inner folds", count(facts.get("inner_folds")) if facts.get("inner_folds") else ""),
-        ("Settings", f"up to {count(facts.get('settings'))} per family" if facts.get("settings") else ""),
-        ("Seed", str(facts["seed"]) if facts.get("seed") is not None else ""),
-        ("Level of intervals", share(facts.get("level")) if facts.get("level") is not None else ""),
-        (
-            "Time",
-            f"{duration(facts.get('seconds'))}{'' if budget is None else f' (budget {duration(budget)})'}"
-            if facts.get("seconds") is not None
-            else "",
-        ),
-        ("Candidates", ", ".join(candidates)),
-    ]
-    return [(term, text) for term, text in rows if text]
-
-
-def _times(repeats: Any) -> str:
-    repeats = finite(repeats) or 1
-    return "once" if repeats == 1 else "twice" if repeats == 2 else f"{repeats:.0f} times"
+    """Terms and what they were; terms that the report does not know are left out."""
+    budget = "" if finite(facts.get("budget")) is None else f" (budget {duration(facts['budget'])})"
+    form = {"wide": "a column per task", "long": "a task column", "dict": "a table per task"}
+    words: dict[str, tuple[str, Callable[[Any], str]]] = {
+        "n_rows": ("Rows", count),
+        "n_features": ("Features", count),
+        "form": ("Tasks given as", lambda v: form.get(v, str(v))),
+        "folds": ("Outer folds", count),
+        "repeats": ("Repeats", count),
+        "inner_folds": ("Inner folds", count),
+        "settings": ("Settings", lambda v: f"up to {count(v)} per family"),
+        "seed": ("First seed", str),
+        "level": ("Level of intervals", share),
+        "seconds": ("Time", lambda v: duration(v) + budget),
+    }
+    rows = [(term, says(facts[key])) for key, (term, says) in words.items() if facts.get(key) is not None]
+    candidates = ", ".join(str(c.get("name")) for c in report.get("candidates") or [])
+    return [*rows, ("Candidates", candidates)] if candidates else rows
 
 
 def _environment(report: Report, facts: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -47,7 +47,7 @@ def why(report: Report) -> Html | None:
     if not parts:
         return None
     words = lead(
-        "Sharing pays when tasks are alike, and most where labels are few or noisy. What the data say about that:"
+        "Sharing pays when tasks are alike, and most where labels are few or noisy. What the data say:"
     )
     return section("why", "Why", words, *parts)
 
@@ -108,7 +108,10 @@ def _thinning(points: Sequence[Mapping[str, Any]]) -> Html | None:
     known = known_points(points)
     if len(known) < 2:
         return None
-    caption = "Share of the training rows used → overall gain with its interval. A gain that shrinks to the right is one that more data would also bring."
+    caption = (
+        "Share of the training rows used → overall gain with its interval. A gain that shrinks to the "
+        "right is one that more data would also bring."
+    )
     return element("div", element("h3", "The gain with fewer rows"), figure(thinning(known), caption))
 
 

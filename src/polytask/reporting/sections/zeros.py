@@ -43,8 +43,9 @@ def zeros(report: Report) -> Html | None:
         "zeros",
         "Which features the linear models use",
         lead(
-            "A row per task, a column per feature, zero coefficients in yellow. Learned alone, each task picks its own "
-            "features; the group lasso picks them for all tasks at once, so its columns are all zero or all filled."
+            "A row per task, a column per feature, zero coefficients in yellow. Learned alone, each task "
+            "picks its own features; the group lasso picks them for all tasks at once: a column is all "
+            "zero or all filled."
         ),
         figure(
             element("div", *panels), element("span", legend, element("br"), _order(models[0][1].shape, kept))
@@ -74,11 +75,14 @@ def _panel(model: Mapping[str, Any], coef: np.ndarray, kept: Mapping[int, np.nda
     name = str(model.get("model"))
     q, p = coef.shape
     zero = coef == 0
-    heading = f"{shorten(name, 40)}: {share(zero.mean())} zeros"
+    part = share(zero.mean())
     used, common = ~zero.all(axis=0), ~zero.any(axis=0)
-    title = f"Coefficients of {name}: {plural(q, 'task')} by {plural(p, 'feature')}, {share(zero.mean())} are zero"
-    picture = sparsity(heading, title, [str(t) for t in model["tasks"]], coef[:, kept[p]])
-    says = f"Uses {count(used.sum())} of {plural(p, 'feature')}, {count(common.sum())} of them for every task{_named(model, coef, common)}."
+    title = f"Coefficients of {name}: {plural(q, 'task')} by {plural(p, 'feature')}, {part} are zero"
+    picture = sparsity(
+        f"{shorten(name, 40)}: {part} zeros", title, [str(t) for t in model["tasks"]], coef[:, kept[p]]
+    )
+    says = f"Uses {count(used.sum())} of {plural(p, 'feature')}, {count(common.sum())} of them for every task"
+    says += f"{_named(model, coef, common)}."
     return element("div", picture, element("p", says, class_="quiet"))
 
 
