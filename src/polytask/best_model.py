@@ -18,6 +18,7 @@ from polytask.data.targets import decode
 from polytask.data.taskdata import task_labels
 from polytask.errors import DataError, PolytaskWarning, SettingError
 from polytask.evaluation.selection import choose
+from polytask.experiment.preparation import suitable
 from polytask.experiment.units import as_features, inner_folds, prepare
 from polytask.tasks import Task
 
@@ -271,16 +272,6 @@ def refit(
         data.tasks, parts, transformer, scaler, feature_names=data.feature_names, named=named,
         form=data.form, task_column=data.task_column, target_column=data.target_column,
     )
-
-
-def suitable(candidates: Sequence[Candidate], data: TaskData) -> list[Candidate]:
-    """The candidates that support at least one task and suit the data."""
-    out = []
-    for candidate in candidates:
-        names = [t.name for t in data.tasks if candidate.supports(t)]
-        if names and candidate.applies(data.select(names)):
-            out.append(candidate)
-    return out
 
 
 def _supported(candidate: Candidate, data: TaskData) -> TaskData:

@@ -6,10 +6,10 @@ side is chosen inside every outer fold, and only then are the two sides compared
 
 from __future__ import annotations
 
+import contextlib
 import time
-import warnings
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,25 +17,22 @@ from typing import Any
 import numpy as np
 
 from polytask import __version__, environment
-from polytask.best_model import BestModel, fit_model, refit, suitable
-from polytask.candidates import Candidate, named_candidates
-from polytask.candidates.base import fold_losses, labelled_in, null_losses
+from polytask.best_model import BestModel, fit_model, refit
+from polytask.candidates.base import labelled_in, null_losses
 from polytask.data import TaskData, frames
-from polytask.errors import DataError, PolytaskWarning, SettingError
-from polytask.evaluation.folds import Fold, make_folds
 from polytask.evaluation.losses import row_losses
 from polytask.evaluation.metrics import score
 from polytask.evaluation.selection import choose
 from polytask.evaluation.significance import holm
 from polytask.evaluation.verdicts import HELPED, HURT, Verdict, judge, word_for
 from polytask.experiment.budget import fit_to_budget
-from polytask.experiment.execute import complete_folds, execute
+from polytask.experiment.execute import complete_folds, execute, plan_jobs
+from polytask.experiment.preparation import SIDES, both_sides, check_settings, outer_folds
+from polytask.experiment.recording import warning_notes
 from polytask.experiment.store import Store
 from polytask.experiment.units import Plan, Unit
 from polytask.files import write_atomic
 from polytask.tasks import Task
-
-SIDES = ("single", "sharing")
 
 __all__ = ["BestModel", "Comparison", "compare", "fit_model"]
 
@@ -72,9 +69,11 @@ def compare(
     settings : int
         Settings that each family may try. Penalty paths of linear models count as one setting.
     budget : float, optional
-        Seconds of wall clock. The plan is shrunk to fit; what was cut is in `notes`.
+        Seconds of wall clock for this call. The plan is shrunk to fit; what was cut is in `notes`. At least one
+        fold is always finished. `best_model` and the report come on top; `explain` keeps to what is left.
     folder : path, optional
-        Keeps finished work; the same call resumes from it after an interruption.
+        Keeps finished work; the same call resumes from it after an interruption, with the plan that the first
+        call settled on (later budgets only say how long to go on).
     preprocessing : transformer, optional
         Replaces the default preprocessing of features; fitted on training rows, without targets.
     level : float
@@ -92,11 +91,13 @@ def compare(
     Raises
     ------
     DataError, SettingError
+    KeyboardInterrupt
+        On Ctrl-C; with a `folder` its message tells how much is kept there.
     """
     start = time.monotonic()
-    _check_settings(data, folds, repeats, inner_folds, settings, level, budget)
-    compared, outer, left_out = _outer_folds(data, folds, 1 if data.time is not None else repeats, seed)
-    candidates = _both_sides(suitable(named_candidates(models), compared), compared)
+    check_settings(data, folds, repeats, inner_folds, settings, level, seed, budget)
+    compared, outer, left_out = outer_folds(data, folds, 1 if data.time is not None else repeats, seed)
+    candidates = both_sides(models, compared)
     plan = Plan(compared, tuple(candidates), outer, preprocessing, seed, inner_folds, settings)
     store = Store(folder, plan) if folder is not None else None
     earlier = store.recall() if store else None
@@ -108,13 +109,13 @@ def compare(
     if store and not earlier:
         store.remember(plan, notes)
     deadline = None if budget is None else start + 0.9 * budget
-    with _Bar(progress) as bar:
+    with _Bar(progress) as bar, _telling_what_is_kept(store, plan):
         units = execute(plan, store, n_jobs=n_jobs, deadline=deadline, report=bar)
     run = {
         "folds": folds, "repeats": len(plan.folds), "inner_folds": plan.inner_folds, "settings": plan.settings,
         "seed": seed, "level": level, "budget": budget, "seconds": time.monotonic() - start,
     }
-    return Comparison(data, plan, units, left_out, notes, run)
+    return Comparison(data, plan, units, left_out, notes + warning_notes(units), run)
 
 
 class Comparison:
@@ -129,7 +130,7 @@ class Comparison:
     left_out : dict of str to str
         Tasks that could not be compared, and why; the best model predicts them too.
     notes : list of str
-        What a budget cut, in words.
+        What a budget cut and what the models' solvers warned about, in words.
     run : dict
         Folds, repeats, seeds, seconds.
     """
@@ -151,7 +152,7 @@ class Comparison:
         sides = self.side_losses()
         self.task_verdicts, self.overall = judge(
             sides["single"], sides["sharing"], _average(self.null), self.task_names, self.clusters,
-            level=run["level"], n_folds=run["folds"],
+            level=run["level"],
         )
         self._explained: dict[str, Any] | None = None
         self._best: BestModel | None = None
@@ -213,7 +214,7 @@ class Comparison:
             columns = [self.task_names.index(t) for t in names]
             verdicts, overall = judge(
                 single[:, columns], mine[:, columns], _average(self.null)[:, columns], names, self.clusters,
-                level=self.run["level"], n_folds=self.run["folds"],
+                level=self.run["level"]
             )
             p_values += [v.p for v in verdicts]
             units = [u for u in self.units if u.candidate == candidate.name]
@@ -361,77 +362,13 @@ def summarise(overall: Verdict, tasks: Sequence[Verdict]) -> str:
     return f"No difference shown between learning the {len(tasks)} tasks together and apart: {interval}; {parts}.{settle}"
 
 
-# ---------------------------------------------------------------------- setting up
-
-
-def _check_settings(data: TaskData, folds: int, repeats: int, inner: int, settings: int, level: float,
-                    budget: float | None) -> None:
-    if not isinstance(data, TaskData):
-        raise SettingError("compare needs a TaskData: TaskData.from_frame(frame, targets=[...]), from_wide, from_long or from_dict.")
-    if len(data.tasks) < 2:
-        raise DataError(f"There is {len(data.tasks)} task; a comparison needs at least two tasks that could share.")
-    for name, value, least in (("folds", folds, 2), ("repeats", repeats, 1), ("inner_folds", inner, 1), ("settings", settings, 1)):
-        if int(value) != value or value < least:
-            raise SettingError(f"{name} must be a whole number of at least {least}, got {value!r}.")
-    if not 0.5 < level < 1:
-        raise SettingError(f"level must lie between 0.5 and 1, got {level!r}.")
-    if budget is not None and budget <= 0:
-        raise SettingError(f"budget must be a positive number of seconds, got {budget!r}.")
-
-
-def _outer_folds(data: TaskData, n: int, repeats: int, seed: int) -> tuple[TaskData, tuple[tuple[Fold, ...], ...], dict[str, str]]:
-    """The tasks that can be compared, the folds of every repeat, and why the other tasks are left out."""
-    outer = tuple(tuple(make_folds(data, n, seed + r)) for r in range(repeats))
-    left_out = {}
-    for task in data.tasks:
-        reason = _why_not(data, task, n, outer)
-        if reason:
-            left_out[task.name] = reason
-    kept = [t for t in data.task_names if t not in left_out]
-    if len(kept) < 2:
-        first = next(iter(left_out.items()))
-        raise DataError(f"Only {len(kept)} tasks can be compared; for example task '{first[0]}': {first[1]}.")
-    if left_out:
-        shown = "; ".join(f"'{t}': {why}" for t, why in list(left_out.items())[:3])
-        warnings.warn(
-            f"{len(left_out)} of {len(data.tasks)} tasks are left out of the comparison (they are still predicted): {shown}.",
-            PolytaskWarning, stacklevel=3,
-        )
-    return data.select(kept), outer, left_out
-
-
-def _why_not(data: TaskData, task: Task, n: int, outer: Sequence[Sequence[Fold]]) -> str | None:
-    rows, y = data.rows[task.name], data.targets[task.name]
-    if len(rows) < n:
-        return f"{len(rows)} rows are fewer than {n} folds"
-    for train, _ in (fold for repeat in outer for fold in repeat):
-        known = y[np.isin(rows, train, assume_unique=True)]
-        if len(known) < 2:
-            return "a training fold has fewer than two of its rows"
-        if task.kind != "multilabel" and (known == known[0]).all():
-            return "its target is constant in a training fold"
-    return None
-
-
-def _both_sides(candidates: list[Candidate], data: TaskData) -> list[Candidate]:
-    """Raise unless every task has a single-task and a sharing candidate."""
-    for side in SIDES:
-        for task in data.tasks:
-            if not any(c.role == side and c.supports(task) for c in candidates):
-                raise SettingError(
-                    f"No {side} candidate can learn task '{task.name}' ({task.kind}). "
-                    f"Candidates that suit the data: {', '.join(c.name for c in candidates) or 'none'}."
-                )
-    return candidates
+# ---------------------------------------------------------------------- from units to losses
 
 
 def _note_unfinished(notes: list[str], plan: Plan, finished: Sequence[tuple[int, int]]) -> None:
     total = sum(len(folds) for folds in plan.folds)
     if len(finished) < total:
         notes.append(f"time ran out: {len(finished)} of {total} folds are finished, and only their rows are judged")
-
-
-# ---------------------------------------------------------------------- from units to losses
 
 
 def _out_of_fold_losses(plan: Plan, units: Sequence[Unit]) -> dict[str, np.ndarray]:
@@ -505,6 +442,21 @@ def _as_table(rows: list[dict[str, Any]], like: Any) -> Any:
     keys = list(dict.fromkeys(key for row in rows for key in row))
     columns = {key: np.array([row.get(key, np.nan) for row in rows]) for key in keys}
     return frames.frame_like(like, columns)
+
+
+@contextlib.contextmanager
+def _telling_what_is_kept(store: Store | None, plan: Plan) -> Iterator[None]:
+    """An interruption says where the finished part is."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if store is None:
+            raise
+        total = sum(1 for _ in plan_jobs(plan))
+        raise KeyboardInterrupt(
+            f"{len(store.read(plan))} of {total} fits are finished and kept in '{store.folder}'; the same call goes on "
+            "from there."
+        ) from None
 
 
 class _Bar:

@@ -8,6 +8,7 @@ import numpy as np
 
 from polytask.candidates.base import fold_losses
 from polytask.data import TaskData
+from polytask.data.preprocessing import names_out
 from polytask.evaluation.verdicts import judge
 from polytask.experiment.units import prepare
 from polytask.linear import TaskRidgeCV
@@ -82,7 +83,7 @@ def _thinned(comparison: Comparison, fraction: float) -> dict[str, float]:
             _losses_on(comparison, chosen[side], kept, test, f, sides[side])
         sides["null"][test] = 1.0
     _, overall = judge(sides["single"], sides["sharing"], sides["null"], data.task_names, comparison.clusters,
-                       level=comparison.run["level"], n_folds=comparison.run["folds"])
+                       level=comparison.run["level"])
     return {"fraction": fraction, "gain_percent": overall.gain_percent, "low_percent": overall.low_percent,
             "high_percent": overall.high_percent}
 
@@ -141,7 +142,7 @@ def sparsity(comparison: Comparison) -> list[dict[str, Any]]:
         setting = next(u.setting for u in comparison.units if u.candidate == candidate.name)
         model: Any = candidate.fit(part, setting, plan.seed)
         pictures.append({"model": candidate.name, "role": candidate.role, "tasks": data.task_names,
-                         "features": _output_names(transformer, data, part.X.shape[1]), "coef": model.coef_.tolist()})
+                         "features": names_out(transformer, data.feature_names, part.X.shape[1]), "coef": model.coef_.tolist()})
     return pictures
 
 
@@ -152,15 +153,6 @@ def curves(comparison: Comparison) -> list[dict[str, Any]]:
         for u in comparison.units
         if u.history and (u.repeat, u.fold) == (0, 0)
     ]
-
-
-def _output_names(transformer: Any, data: TaskData, width: int) -> list[str]:
-    """Names of the preprocessed columns, as far as the transformer tells."""
-    try:
-        names = [str(n) for n in transformer.get_feature_names_out(data.feature_names)]
-    except Exception:  # a transformer may have no such method, or refuse these names: numbers do then
-        names = []
-    return names if len(names) == width else [f"x{j}" for j in range(width)]
 
 
 def _as_regression(data: TaskData) -> TaskData:

@@ -10,7 +10,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from polytask.data import frames
-from polytask.data.targets import parse_numbers
+from polytask.data.targets import LARGEST, beyond, parse_numbers
 from polytask.errors import DataError, PolytaskWarning
 
 
@@ -30,20 +30,29 @@ def check_features(X: Any) -> None:
 
 
 def check_finite_features(X: Any) -> None:
-    """Refuse infinite values in the numeric columns of a frame."""
+    """Refuse infinite and huge values in the numeric columns of a table."""
+    if not frames.is_frame(X):
+        _refuse_infinite_entries(X)
+        return
     for name in frames.column_names(X) or ():
         _refuse_infinite(name, frames.series_values(nw.from_native(X, eager_only=True)[name]))
 
 
 def _check_array(X: Any) -> None:
+    _refuse_infinite_entries(X)
+    if X.dtype.kind not in "fiub":
+        for j in range(X.shape[1]):
+            _check_column(f"x{j}", X[:, j])
+
+
+def _refuse_infinite_entries(X: Any) -> None:
+    """For arrays and sparse matrices of numbers; the first column at fault is named."""
     values = X.data if sp.issparse(X) else X
-    if values.dtype.kind in "fiub":
-        if values.dtype.kind == "f" and np.isinf(values).any():
-            where = "" if sp.issparse(X) else f", first in column {int(np.argwhere(np.isinf(values))[0][1])}"
-            raise DataError(f"X has {int(np.isinf(values).sum())} infinite values{where}; correct them or use NaN.")
+    if values.dtype.kind != "f" or not beyond(values).any():
         return
+    table = X.tocsc() if sp.issparse(X) else X
     for j in range(X.shape[1]):
-        _check_column(f"x{j}", X[:, j])
+        _refuse_infinite(f"x{j}", table[:, [j]].toarray().ravel() if sp.issparse(X) else table[:, j])
 
 
 def _check_column(name: str, values: np.ndarray) -> None:
@@ -65,16 +74,25 @@ def _check_column(name: str, values: np.ndarray) -> None:
 
 
 def _refuse_infinite(name: str, values: np.ndarray) -> None:
-    if values.dtype.kind != "f" or not np.isinf(values).any():
+    if values.dtype.kind != "f" or not beyond(values).any():
         return
     rows = np.flatnonzero(np.isinf(values))
+    if len(rows):
+        raise DataError(
+            f"Feature '{name}' has {len(rows)} infinite values, first in row {rows[0]}; correct them or leave them "
+            "empty."
+        )
+    rows = np.flatnonzero(beyond(values))
     raise DataError(
-        f"Feature '{name}' has {len(rows)} infinite values, first in row {rows[0]}; correct them or leave them empty."
+        f"Feature '{name}' has {len(rows)} values beyond ±{LARGEST:g}, first in row {rows[0]}, too large to compute "
+        "with; correct them or change its unit."
     )
 
 
 def _refuse_mixed_text(name: str, values: np.ndarray) -> None:
-    _, bad = parse_numbers(values)
+    numbers, bad = parse_numbers(values)
+    if not bad.any():
+        _refuse_infinite(name, numbers)
     present = int((~frames.is_missing(values)).sum())
     n_bad = int(bad.sum())
     if n_bad and n_bad < 0.5 * present:

@@ -38,7 +38,7 @@ def check_table(X: Any, what: str = "X") -> Any:
         _refuse_duplicates([str(c) for c in X.columns], what)
         if not is_frame(X):
             raise DataError(f"{what}: a {type(X).__name__} is not an eager table; collect or convert it first.")
-        table = X
+        table = _text_names(X)
     else:
         table = np.asarray(X)
         if table.ndim != 2:
@@ -82,7 +82,7 @@ def select_columns(X: Any, names: list[str]) -> Any:
 
 def column(X: Any, name: str, what: str = "the table") -> np.ndarray:
     """One column of a frame as a numpy array; raises `DataError` with close matches if there is none."""
-    names = column_names(X)
+    names, name = column_names(X), str(name)
     if names is None:
         raise DataError(f"Column {name!r} was asked for by name, but {what} is not a data frame.")
     if name not in names:
@@ -123,7 +123,16 @@ def frame_like(reference: Any, columns: dict[str, np.ndarray]) -> Any:
         if hasattr(reference, "index") and hasattr(frame, "index") and len(reference) == len(frame):
             frame.index = reference.index
         return frame
-    return np.column_stack(list(columns.values()))
+    values = list(columns.values())
+    if any(v.dtype.kind not in "fiub" for v in values):  # as one type, numbers would turn into text
+        values = [v.astype(object) for v in values]
+    return np.column_stack(values)
+
+
+def plain_column(values: np.ndarray) -> np.ndarray:
+    """An object column as numbers or booleans where all of its entries are of one such type."""
+    kinds = {type(v) for v in values.tolist()}
+    return np.array(values.tolist()) if len(kinds) == 1 and kinds <= {bool, int, float} else values
 
 
 def is_missing(values: np.ndarray) -> np.ndarray:
@@ -144,6 +153,15 @@ def _not_equal_to_itself(value: Any) -> bool:
         return bool(value != value)
     except TypeError:  # pandas' NA refuses to be a truth value
         return True
+
+
+def _text_names(X: Any) -> Any:
+    """The frame with text as its column names: pandas allows numbers, which no other table knows."""
+    if all(isinstance(name, str) for name in X.columns):
+        return X
+    renamed = X.copy(deep=False)
+    renamed.columns = [str(name) for name in X.columns]
+    return renamed
 
 
 def _refuse_duplicates(names: list[str], what: str) -> None:

@@ -48,6 +48,10 @@ class TableReader(TransformerMixin, BaseEstimator):
             out[:, j] = _as_numbers(values, label) if j in self.numeric else _as_categories(values)
         return out
 
+    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
+        names = [f"x{j}" for j in range(self.n_features_in_)] if input_features is None else input_features
+        return np.asarray(names, dtype=object)
+
     def __sklearn_is_fitted__(self) -> bool:
         return True
 
@@ -76,10 +80,42 @@ def default_preprocessing(X: Any) -> Any:
         steps.append(("numbers", make_pipeline(imputer, StandardScaler()), list(numeric)))
     if other:
         one_hot = OneHotEncoder(
-            handle_unknown="infrequent_if_exist", max_categories=MAX_CATEGORIES, sparse_output=False
+            handle_unknown="infrequent_if_exist", max_categories=MAX_CATEGORIES, sparse_output=False,
+            feature_name_combiner=category_name,
         )
         steps.append(("categories", one_hot, other))
     return make_pipeline(TableReader(numeric), ColumnTransformer(steps))
+
+
+def category_name(feature: str, category: Any) -> str:
+    """Name of the indicator column of a category, for OneHotEncoder."""
+    return f"{feature}={'(rare)' if category == 'infrequent_sklearn' else category}"
+
+
+def names_out(transformer: Any, names: list[str], width: int) -> list[str]:
+    """Readable names of the preprocessed columns: ``age``, ``age missing``, ``city=Rome``.
+
+    Parameters
+    ----------
+    transformer : fitted transformer
+        Any; x0, x1, … are given where it does not tell its names.
+    names : list of str
+        Of the columns it was fitted on.
+    width : int
+        Number of columns it gives.
+    """
+    try:
+        found = [str(n) for n in transformer.get_feature_names_out(names)]
+    except Exception:  # a transformer may have no such method, or refuse these names: numbers do then
+        found = []
+    return [_readable(n) for n in found] if len(found) == width else [f"x{j}" for j in range(width)]
+
+
+def _readable(name: str) -> str:
+    """Without the marks that scikit-learn puts in front to keep the names apart."""
+    name = name.removeprefix("numbers__").removeprefix("categories__")
+    bare = name.removeprefix("missingindicator_")
+    return name if bare == name else f"{bare} missing"
 
 
 def is_numeric_column(X: Any, j: int) -> bool:

@@ -11,6 +11,9 @@ from polytask.data.frames import is_missing
 from polytask.errors import DataError
 from polytask.tasks import Task
 
+#: Numbers beyond this are refused: sums of their squares would come near the largest float.
+LARGEST = 1e100
+
 #: A text column with more labels than this is not taken for a class label.
 MAX_CLASSES = 50
 
@@ -166,10 +169,22 @@ def _encode_table(task: Task, values: np.ndarray) -> tuple[Task, np.ndarray, np.
     return task, labelled, y
 
 
+def beyond(values: np.ndarray) -> np.ndarray:
+    """Mask of the numbers too large to compute with, infinite ones among them."""
+    return np.abs(values.astype(np.float64, copy=False)) > LARGEST  # float32 holds no number as large as the bound
+
+
 def check_finite(values: np.ndarray, name: str) -> None:
+    """Refuse infinite values and those whose squares would overflow."""
     n_infinite = int(np.isinf(values).sum())
     if n_infinite:
         raise DataError(f"Target '{name}' has {n_infinite} infinite values; correct them or leave them empty.")
+    n_huge = int(beyond(values).sum())
+    if n_huge:
+        raise DataError(
+            f"Target '{name}' has {n_huge} values beyond ±{LARGEST:g}, too large to compute with; correct them or "
+            "change its unit."
+        )
 
 
 def check_varies(task: Task, y: np.ndarray) -> str | None:

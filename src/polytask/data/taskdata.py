@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from polytask.data import checks, frames
-from polytask.data.targets import check_finite, check_varies, encode
+from polytask.data.targets import check_finite, check_varies, encode, parse_numbers
 from polytask.errors import DataError, PolytaskWarning
 from polytask.tasks import Task, check_unique
 
@@ -139,19 +139,10 @@ class TaskData:
             raise DataError("from_frame needs a data frame (pandas or polars); use from_wide(X, Y) for arrays.")
         if not targets:
             raise DataError("No target columns were named.")
-        columns = {name: frames.column(frame, name) for name in dict.fromkeys(targets)}
-        special = {key: frames.column(frame, key) for key in (groups, time, sample_weight) if key is not None}
-        for name in drop:
-            frames.column(frame, name)
-        features = frames.drop_columns(frame, list(dict.fromkeys([*columns, *special, *drop])))
-        return cls.from_wide(
-            frames.check_table(features, "the table without its targets"),
-            columns,
-            tasks,
-            groups=special.get(groups or ""),
-            time=special.get(time or ""),
-            sample_weight=special.get(sample_weight or ""),
-        )
+        columns = {str(name): frames.column(frame, name) for name in dict.fromkeys(targets)}
+        special = _special_columns(frame, groups=groups, time=time, sample_weight=sample_weight)
+        features = _without(frame, [*columns, groups, time, sample_weight, *drop])
+        return cls.from_wide(frames.check_table(features, "the table without its targets"), columns, tasks, **special)
 
     @classmethod
     def from_long(
@@ -187,13 +178,13 @@ class TaskData:
         names = _task_names_of(frames.column(frame, task))
         y = frames.column(frame, target)
         present = ~frames.is_missing(y)
-        special = {key: frames.column(frame, key) for key in (groups, time, sample_weight) if key is not None}
-        X = frames.drop_columns(frame, list(dict.fromkeys([task, target, *special, *drop])))
+        special = _special_columns(frame, groups=groups, time=time, sample_weight=sample_weight)
+        X = _without(frame, [task, target, groups, time, sample_weight, *drop])
         X = frames.check_table(X, "the table without its task and target columns")
         checks.check_features(X)
-        base = _common_task(kind, target, y)
+        base = _common_task(kind, str(target), y)
         order = list(dict.fromkeys(names[present].tolist()))
-        declared = {t.name: t for t in tasks or ()}
+        declared = _declared(tasks, order)
         rows, targets, resolved = {}, {}, []
         for name in order:
             index = np.flatnonzero(present & (names == name))
@@ -201,10 +192,11 @@ class TaskData:
             rows[name], targets[name] = index, values
             resolved.append(found)
         _warn_unlearnable(resolved, targets)
-        weight = _row_vector(special.get(sample_weight or ""), len(y), "sample_weight")
+        weight = _row_vector(special["sample_weight"], len(y), "sample_weight")
         weights = {name: weight[index] for name, index in rows.items()}
-        return cls(X, resolved, rows, targets, weights, groups=special.get(groups or ""),
-                   time=special.get(time or ""), form="long", task_column=task, target_column=target)
+        return cls(X, resolved, rows, targets, weights, groups=_row_labels(special["groups"], len(y), "groups"),
+                   time=_row_labels(special["time"], len(y), "time"), form="long", task_column=str(task),
+                   target_column=str(target))
 
     @classmethod
     def from_dict(
@@ -219,7 +211,7 @@ class TaskData:
         checked = {str(name): frames.check_table(pair[0], f"X of task '{name}'") for name, pair in tables.items()}
         X = checks.stack_tables(checked)
         checks.check_features(X)
-        declared = {t.name: t for t in tasks or ()}
+        declared = _declared(tasks, list(checked))
         rows, targets, weights, resolved, start = {}, {}, {}, [], 0
         for name, (_, y) in tables.items():
             name, values = str(name), _as_values(y)
@@ -248,8 +240,7 @@ class TaskData:
             _refuse_unlearnable(task, encoded)
             resolved.append(task)
             rows[task.name], targets[task.name], weights[task.name] = labelled, encoded, weight[labelled]
-        groups = None if groups is None else _row_vector(groups, n, "groups", numeric=False)
-        time = None if time is None else _row_vector(time, n, "time", numeric=False)
+        groups, time = _row_labels(groups, n, "groups"), _row_labels(time, n, "time")
         return cls(X, resolved, rows, targets, weights, groups=groups, time=time, form=form)
 
     # ------------------------------------------------------------------ what is in it
@@ -347,10 +338,12 @@ def _target_columns(Y: Any, tasks: Sequence[Task] | None) -> dict[str, np.ndarra
     if isinstance(Y, Mapping):
         return {str(name): _as_values(values) for name, values in Y.items()}
     if frames.is_frame(Y):
-        frames.check_table(Y, "Y")
+        Y = frames.check_table(Y, "Y")
         return {name: frames.column(Y, name) for name in frames.column_names(Y) or ()}
     if frames.is_series(Y):
-        name = getattr(Y, "name", None) or (tasks[0].name if tasks else "y0")
+        name = getattr(Y, "name", None)
+        if name is None or name == "":
+            name = tasks[0].name if tasks else "y0"
         return {str(name): frames.series_values(Y)}
     table = np.asarray(Y)
     if table.ndim not in (1, 2):
@@ -362,11 +355,29 @@ def _target_columns(Y: Any, tasks: Sequence[Task] | None) -> dict[str, np.ndarra
     return {name: table[:, k] for k, name in enumerate(names)}
 
 
-def _match_tasks(tasks: Sequence[Task] | None, names: list[str]) -> dict[str, Task]:
+def _special_columns(frame: Any, **columns: str | None) -> dict[str, np.ndarray | None]:
+    return {what: None if name is None else frames.column(frame, name) for what, name in columns.items()}
+
+
+def _without(frame: Any, names: Sequence[str | None]) -> Any:
+    """The frame without these columns; raises when one is not there."""
+    gone = list(dict.fromkeys(str(name) for name in names if name is not None))
+    for name in gone:
+        frames.column(frame, name)
+    return frames.drop_columns(frame, gone)
+
+
+def _declared(tasks: Sequence[Task] | None, names: list[str]) -> dict[str, Task]:
+    """The caller's tasks by name; raises when one has no data, lest a misspelt one is overlooked."""
     declared = {t.name: t for t in check_unique(tasks or ())}
     for name in declared:
         if name not in names:
-            raise DataError(f"Task '{name}' has no target column.{frames.suggest(name, names)}")
+            raise DataError(f"Task '{name}' has no targets in the data.{frames.suggest(name, names)}")
+    return declared
+
+
+def _match_tasks(tasks: Sequence[Task] | None, names: list[str]) -> dict[str, Task]:
+    declared = _declared(tasks, names)
     return {name: declared.get(name, Task(name)) for name in names}
 
 
@@ -378,21 +389,31 @@ def _as_values(y: Any) -> np.ndarray:
     return np.asarray(y)
 
 
-def _row_vector(values: Any, n: int, what: str, numeric: bool = True) -> np.ndarray:
+def _row_labels(values: Any, n: int, what: str) -> np.ndarray | None:
+    """Groups or times: one value a row, none of them missing."""
     if values is None:
-        return np.ones(n)
+        return None
     values = _as_values(values)
     if values.shape != (n,):
         raise DataError(f"{what} must have one value for each of the {n} rows, got shape {values.shape}.")
     missing = int(frames.is_missing(values).sum())
     if missing:
         raise DataError(f"{what} is missing in {missing} of {n} rows; fill it in or drop these rows.")
-    if numeric:
-        values = values.astype(np.float64)
-        check_finite(values, what)
-        if (values < 0).any():
-            raise DataError(f"{what} has {int((values < 0).sum())} negative values; weights must be zero or more.")
     return values
+
+
+def _row_vector(values: Any, n: int, what: str) -> np.ndarray:
+    """Weights: one finite number of zero or more a row; ones where there are none."""
+    labels = _row_labels(values, n, what)
+    if labels is None:
+        return np.ones(n)
+    numbers, bad = parse_numbers(labels)
+    if bad.any():
+        raise DataError(f"{what} holds text in {int(bad.sum())} of {n} rows; weights must be numbers.")
+    check_finite(numbers, what)
+    if (numbers < 0).any():
+        raise DataError(f"{what} has {int((numbers < 0).sum())} negative values; weights must be zero or more.")
+    return numbers
 
 
 def _task_names_of(values: np.ndarray) -> np.ndarray:

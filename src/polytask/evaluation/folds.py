@@ -5,10 +5,8 @@ A fold is a pair of row indices (train, test) of a `TaskData`. All candidates se
 
 from __future__ import annotations
 
-import warnings
-
 import numpy as np
-from sklearn.model_selection import KFold, StratifiedKFold
+from sklearn.model_selection import KFold
 
 from polytask.data.taskdata import TaskData
 from polytask.errors import DataError
@@ -33,22 +31,25 @@ def make_folds(data: TaskData, n_folds: int, seed: int) -> list[Fold]:
         return _forward(data.time, n_folds)
     if data.groups is not None:
         return _by_group(data.groups, n_folds, seed)
-    if data.n_rows < n_folds:
+    if data.n_rows < max(2, n_folds):
         raise DataError(f"{data.n_rows} rows cannot be split into {n_folds} folds; use fewer folds.")
     strata = _strata(data)
-    splitter: KFold | StratifiedKFold
     if strata is None:
         splitter = KFold(n_folds, shuffle=True, random_state=seed)
-    else:
-        splitter = StratifiedKFold(n_folds, shuffle=True, random_state=seed)
-    with warnings.catch_warnings():  # strata smaller than the number of folds are spread as far as they go
-        warnings.simplefilter("ignore")
-        return [(tr, te) for tr, te in splitter.split(np.zeros(data.n_rows), strata)]
+        return [(train, test) for train, test in splitter.split(np.zeros(data.n_rows))]
+    return _stratified(strata, n_folds, seed)
+
+
+def most_folds(data: TaskData) -> int:
+    """The largest number of folds that `make_folds` can make of this data."""
+    if data.time is not None:
+        return len(np.unique(data.time)) // 2
+    return data.n_rows if data.groups is None else len(np.unique(data.groups.astype(str)))
 
 
 def holdout(data: TaskData, seed: int, n_folds: int = 4) -> Fold:
     """One split: the last block in time order, else one of `n_folds` folds."""
-    return make_folds(data, n_folds, seed)[-1]
+    return make_folds(data, min(n_folds, most_folds(data)), seed)[-1]
 
 
 def _strata(data: TaskData) -> np.ndarray | None:
@@ -59,7 +60,7 @@ def _strata(data: TaskData) -> np.ndarray | None:
             y = data.targets[name]
             if data.task(name).is_classification and y.ndim == 1:
                 strata[data.rows[name]] += np.round(y).astype(np.int64)
-        return _merge_rare(strata)
+        return strata
     rarest, size = None, data.n_rows
     for task in data.tasks:
         y = data.targets[task.name]
@@ -72,21 +73,26 @@ def _strata(data: TaskData) -> np.ndarray | None:
         return None
     strata = np.full(data.n_rows, -1)
     strata[data.rows[rarest]] = np.round(data.targets[rarest]).astype(np.int64)
-    return _merge_rare(strata)
+    return strata
 
 
-def _merge_rare(strata: np.ndarray, least: int = 2) -> np.ndarray:
-    """Strata of a single row become one stratum, so that splitting never fails for them."""
-    values, inverse, counts = np.unique(strata, return_inverse=True, return_counts=True)
-    inverse = inverse.copy()
-    inverse[(counts < least)[inverse]] = len(values)
-    return inverse
+def _stratified(strata: np.ndarray, n_folds: int, seed: int) -> list[Fold]:
+    """Rows shuffled within their stratum and dealt to the folds in turn, going on from stratum to stratum.
+
+    Every stratum is spread as evenly as its size allows, down to a single row, and so are all rows together;
+    scikit-learn's StratifiedKFold refuses when all strata are smaller than the number of folds.
+    """
+    shuffled = np.random.default_rng(seed).permutation(len(strata))
+    dealt = shuffled[np.argsort(strata[shuffled], kind="stable")]
+    fold = np.empty(len(strata), dtype=int)
+    fold[dealt] = np.arange(len(strata)) % n_folds
+    return _as_folds(fold, n_folds)
 
 
 def _by_group(groups: np.ndarray, n_folds: int, seed: int) -> list[Fold]:
     """Groups in random order, each to the fold that has fewest rows so far."""
     names, inverse, sizes = np.unique(groups.astype(str), return_inverse=True, return_counts=True)
-    if len(names) < n_folds:
+    if len(names) < max(2, n_folds):
         raise DataError(f"{len(names)} groups cannot be split into {n_folds} folds; use fewer folds.")
     order = np.random.default_rng(seed).permutation(len(names))
     order = order[np.argsort(-sizes[order], kind="stable")]
@@ -94,16 +100,19 @@ def _by_group(groups: np.ndarray, n_folds: int, seed: int) -> list[Fold]:
     for g in order:
         fold_of[g] = int(np.argmin(load))
         load[fold_of[g]] += sizes[g]
-    fold = fold_of[inverse]
-    return [(np.flatnonzero(fold != k), np.flatnonzero(fold == k)) for k in range(n_folds)]
+    return _as_folds(fold_of[inverse], n_folds)
 
 
 def _forward(time: np.ndarray, n_folds: int) -> list[Fold]:
     """Expanding windows; rows of one time stamp stay together; the first half of the times is never tested."""
     stamps, inverse = np.unique(time, return_inverse=True)
-    if len(stamps) < 2 * n_folds:
+    if len(stamps) < 2 * max(1, n_folds):
         raise DataError(f"{len(stamps)} different times are too few for {n_folds} forward folds; use fewer folds.")
     edges = np.linspace(len(stamps) // 2, len(stamps), n_folds + 1).astype(int)
     return [
         (np.flatnonzero(inverse < a), np.flatnonzero((inverse >= a) & (inverse < b))) for a, b in zip(edges, edges[1:])
     ]
+
+
+def _as_folds(fold: np.ndarray, n_folds: int) -> list[Fold]:
+    return [(np.flatnonzero(fold != k), np.flatnonzero(fold == k)) for k in range(n_folds)]

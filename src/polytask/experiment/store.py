@@ -5,17 +5,20 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import zipfile
+import zlib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from polytask.errors import ModelFolderError
+from polytask.errors import ModelFolderError, SettingError
+from polytask.experiment.fingerprint import fingerprint
 from polytask.experiment.units import Plan, Unit
 from polytask.files import write_atomic
 
-_PLAIN = ("repeat", "fold", "candidate", "setting", "inner_null", "seconds", "settings_tried", "history")
+_PLAIN = ("repeat", "fold", "candidate", "setting", "inner_null", "seconds", "settings_tried", "history", "warnings")
 
 
 class Store:
@@ -37,7 +40,7 @@ class Store:
         self.folder = Path(folder)
         self.names = requested.data.task_names
         self.requested = requested
-        self.fingerprint = requested.fingerprint()
+        self.fingerprint = fingerprint(requested)
         self._state = self.folder / "plan.json"
         (self.folder / "units").mkdir(parents=True, exist_ok=True)
         if self._state.exists() and self._read_state()["fingerprint"] != self.fingerprint:
@@ -76,29 +79,32 @@ class Store:
         for part in ("predictions", "inner"):
             for name, values in getattr(unit, part).items():
                 arrays[f"{part}.{self.names.index(name)}"] = values
-        meta = json.dumps({key: getattr(unit, key) for key in _PLAIN})
+        meta = json.dumps({key: getattr(unit, key) for key in _PLAIN}, default=_plain_number)
         arrays["meta"] = np.frombuffer(meta.encode(), dtype=np.uint8)
         buffer = io.BytesIO()
         np.savez_compressed(buffer, **arrays)
         write_atomic(self._path(unit), buffer.getvalue())
 
     def read(self, plan: Plan) -> list[Unit]:
-        """The finished units of this plan."""
+        """The finished units of this plan; a damaged file counts as not finished."""
         wanted = {c.name for c in plan.candidates}
         found = [self._load(path) for path in sorted((self.folder / "units").glob("*.npz"))]
-        return [u for u in found if u.candidate in wanted and u.repeat < len(plan.folds)]
+        return [u for u in found if u is not None and u.candidate in wanted and u.repeat < len(plan.folds)]
 
     def _path(self, unit: Unit) -> Path:
         mark = hashlib.sha256(unit.candidate.encode()).hexdigest()[:10]
         return self.folder / "units" / f"{unit.repeat}-{unit.fold}-{mark}.npz"
 
-    def _load(self, path: Path) -> Unit:
-        with np.load(path, allow_pickle=False) as file:
-            unit = Unit(**json.loads(file["meta"].tobytes()))
-            for key in file.files:
-                part, _, k = key.partition(".")
-                if k:
-                    getattr(unit, part)[self.names[int(k)]] = file[key]
+    def _load(self, path: Path) -> Unit | None:
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                unit = Unit(**json.loads(file["meta"].tobytes()))
+                for key in file.files:
+                    part, _, k = key.partition(".")
+                    if k:
+                        getattr(unit, part)[self.names[int(k)]] = file[key]
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
+            return None
         return unit
 
     def _read_state(self) -> dict[str, Any]:
@@ -106,3 +112,10 @@ class Store:
             return json.loads(self._state.read_text())
         except ValueError as error:
             raise ModelFolderError(f"'{self._state}' cannot be read ({error}); delete the folder.") from error
+
+
+def _plain_number(value: Any) -> Any:
+    """Numbers of numpy in settings, from a grid made with it; for `json.dumps`."""
+    if isinstance(value, (np.generic, np.ndarray)):
+        return value.tolist()
+    raise SettingError(f"A setting of a candidate holds {value!r}; only plain data can be kept in a folder.")

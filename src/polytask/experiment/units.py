@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,12 +9,12 @@ from typing import Any
 import numpy as np
 from sklearn.base import clone
 
-from polytask import __version__
 from polytask.candidates.base import Candidate, labelled_in, mean_loss, null_losses
 from polytask.data import TaskData, default_preprocessing, frames
 from polytask.data.scaling import TargetScaler
 from polytask.errors import PolytaskError
-from polytask.evaluation.folds import Fold, holdout, make_folds
+from polytask.evaluation.folds import Fold, holdout, make_folds, most_folds
+from polytask.experiment.recording import recorded
 
 
 @dataclass(frozen=True)
@@ -34,22 +32,6 @@ class Plan:
     def tasks_of(self, candidate: Candidate) -> list[str]:
         return [t.name for t in self.data.tasks if candidate.supports(t)]
 
-    def fingerprint(self) -> str:
-        """Changes with anything that changes a result; a folder holds units of one fingerprint only."""
-        names = [c.name for c in self.candidates]
-        head = [__version__, self.seed, self.inner_folds, self.settings, names, repr(self.preprocessing)]
-        digest = hashlib.sha256(repr(head).encode())
-        for name in self.data.feature_names:
-            digest.update(name.encode())
-        digest.update(_table_bytes(self.data.X))
-        for task in self.data.tasks:
-            digest.update(json.dumps(task.to_dict(), default=str).encode())
-            for part in (self.data.rows, self.data.targets, self.data.weights):
-                digest.update(np.ascontiguousarray(part[task.name]).tobytes())
-        for _, test in (fold for repeat in self.folds for fold in repeat):
-            digest.update(test.tobytes())
-        return digest.hexdigest()[:32]
-
 
 @dataclass
 class Unit:
@@ -61,6 +43,8 @@ class Unit:
         Per task, for its labelled test rows in order, in the target's units.
     inner : dict of str to ndarray
         Inner validation losses of the training rows, on scaled targets; `inner_null` their constant's means.
+    warnings : list of str
+        Distinct messages of warnings raised while fitting.
     """
 
     repeat: int
@@ -73,10 +57,18 @@ class Unit:
     seconds: float = 0.0
     settings_tried: int = 0
     history: Any = None
+    warnings: list[str] = field(default_factory=list)
 
 
 def run_unit(plan: Plan, repeat: int, fold: int, candidate: Candidate) -> Unit:
     """Tune on inner folds of the training rows, fit on all of them, predict the test rows."""
+    with recorded() as messages:
+        unit = _run(plan, repeat, fold, candidate)
+    unit.warnings = messages
+    return unit
+
+
+def _run(plan: Plan, repeat: int, fold: int, candidate: Candidate) -> Unit:
     start = time.perf_counter()
     train, test = plan.folds[repeat][fold]
     data = plan.data.select(plan.tasks_of(candidate))
@@ -119,14 +111,5 @@ def as_features(table: Any) -> Any:
 
 
 def inner_folds(data: TaskData, n: int, seed: int) -> list[Fold]:
-    """Inner folds; one means a single hold-out split."""
-    return [holdout(data, seed)] if n == 1 else make_folds(data, n, seed)
-
-
-def _table_bytes(X: Any) -> bytes:
-    if hasattr(X, "indptr"):
-        return X.data.tobytes() + X.indices.tobytes() + X.indptr.tobytes()
-    if frames.is_frame(X):
-        columns = [frames.column(X, name) for name in frames.column_names(X) or ()]
-        return b"".join(c.tobytes() if c.dtype != object else repr(c.tolist()).encode() for c in columns)
-    return np.ascontiguousarray(X).tobytes() if X.dtype != object else repr(X.tolist()).encode()
+    """Inner folds; one means a single hold-out split. Fewer where the rows, groups or times are too few for `n`."""
+    return [holdout(data, seed)] if n == 1 else make_folds(data, min(n, most_folds(data)), seed)

@@ -12,8 +12,8 @@ import numpy as np
 
 from polytask.linear.moments import Moments
 
-#: Ridge of the refit as a share of the mean diagonal of the Gram: for supports that are nearly collinear.
-_RIDGE = 1e-6
+#: Ridge of the refit on features of unit scale: keeps supports with collinear features solvable.
+_RIDGE = 1e-8
 
 
 def relax(moments: Moments, coef: np.ndarray, penalised: float) -> np.ndarray:
@@ -48,5 +48,6 @@ def relax(moments: Moments, coef: np.ndarray, penalised: float) -> np.ndarray:
 
 
 def _least_squares(gram: np.ndarray, xty: np.ndarray) -> np.ndarray:
-    ridge = _RIDGE * np.trace(gram) / len(gram)
-    return np.linalg.solve(gram + max(ridge, 1e-300) * np.eye(len(gram)), xty)
+    scale = np.sqrt(np.diag(gram))  # positive: a feature that does not vary is never selected
+    correlation = gram / np.outer(scale, scale) + _RIDGE * np.eye(len(gram))
+    return np.linalg.solve(correlation, xty / scale) / scale

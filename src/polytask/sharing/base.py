@@ -116,6 +116,18 @@ class Sharing(nn.Module, ABC):
         order = torch.cat(list(rows.values()))
         return torch.cat(padded)[torch.argsort(order)]
 
+    @property
+    def takes_blocks(self) -> bool:
+        """Whether every task has a network of its own and `own_blocks` computes them all together."""
+        return False
+
+    def own_blocks(self, x: Tensor) -> Tensor:
+        """Outputs of every task for rows of its own: (T, m, …) → (T, m, widest output), zero beyond a task's width.
+
+        Blocks may hold rows that nobody asked for, to fill them up: no row's output may depend on another row.
+        """
+        raise NotImplementedError(f"{type(self).__name__} takes rows and their tasks: own(x, task_of_row).")
+
     def features(self) -> Tensor | None:
         """The shared representation of the last forward pass, or None where nothing is shared."""
         return self._features

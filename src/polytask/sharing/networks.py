@@ -62,6 +62,15 @@ class TaskNetworks(nn.Module):
         grouped, place = group_rows(x, task_of_row, len(self.tasks))
         return ungroup_rows(self.towers.own_grouped(self.encoders.forward_stacked(grouped)), place)
 
+    @property
+    def takes_blocks(self) -> bool:
+        """Only where it is known that no row's output depends on another row."""
+        return self.encoders.path == "batched"
+
+    def own_blocks(self, x: Tensor) -> Tensor:
+        """See `Sharing.own_blocks`."""
+        return self.towers.own_grouped(self.encoders.forward_stacked(x))
+
     def parameters_of(self, task: str) -> Iterator[nn.Parameter]:
         yield from self.encoders.members[self.tasks.index(task)].parameters()
         yield from self.towers.parameters_of(task)

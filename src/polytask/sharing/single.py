@@ -71,6 +71,13 @@ class SingleTask(Sharing):
     def own(self, x: Tensor, task_of_row: Tensor) -> Tensor:
         return self.networks.own(x, task_of_row)
 
+    @property
+    def takes_blocks(self) -> bool:
+        return self.networks.takes_blocks
+
+    def own_blocks(self, x: Tensor) -> Tensor:
+        return self.networks.own_blocks(x)
+
     def shared_parameters(self) -> Iterator[nn.Parameter]:
         return iter(())
 

@@ -122,6 +122,13 @@ class SoftSharing(Sharing):
         ]
         return torch.stack(terms).sum() if terms else None
 
+    @property
+    def takes_blocks(self) -> bool:
+        return self.networks.takes_blocks
+
+    def own_blocks(self, x: Tensor) -> Tensor:
+        return self.networks.own_blocks(x)
+
     def shared_parameters(self) -> Iterator[nn.Parameter]:
         return iter(())
 

@@ -16,6 +16,7 @@ from polytask.training.best import BestWeights
 from polytask.training.clipping import clip_gradients
 from polytask.training.logs import append_line, shown
 from polytask.training.optimizer import BlockAdamW
+from polytask.training.modes import Modes
 from polytask.training.packing import Block, packed
 from polytask.training.randomness import seeded
 from polytask.training.resuming import resume_run, save_run
@@ -106,7 +107,10 @@ class Run:
         self.epoch, self.rate_factor = 0, 1.0
         self.history: History = []
         self.shared = [p for p in sharing.shared_parameters() if p.requires_grad]
-        self.mode = stopping_mode(settings.stopping, bool(self.shared))
+        #: Whether no task's training changes another task's network.
+        self.independent = not self.shared and sharing.penalty() is None
+        self.mode = stopping_mode(settings.stopping, not self.independent)
+        self.modes = Modes(sharing)
         self.stopping: EarlyStopping | None = None
         if validation is not None:
             null_losses = ratio(*validation.null_sums())
@@ -118,11 +122,11 @@ class Run:
         """Steps over all batches, then validation."""
         rate = self.settings.learning_rate * self._rate_factor()
         active = self._active()
-        self.sharing.train()
+        self.modes.train()
         numerator = torch.zeros(len(self.data.tasks), dtype=self.data.dtype, device=self.data.device)
         denominator = torch.zeros_like(numerator)
         sampling, size = self.settings.sampling, self.settings.batch_size
-        for index in draw_batches(self.data, sampling, size, bool(self.shared), self.generator):
+        for index in draw_batches(self.data, sampling, size, self.sharing.takes_blocks, self.generator):
             n, d = self._step(index.to(self.data.device), rate, active)
             numerator += n
             denominator += d
@@ -180,7 +184,7 @@ class Run:
     def _validate(self) -> np.ndarray | None:
         if self.validation is None:
             return None
-        self.sharing.eval()
+        self.modes.eval()
         with torch.no_grad():
             return ratio(*self.validation.sums(self.sharing))
 
@@ -188,7 +192,7 @@ class Run:
         """Keep weights that are the best so far; returns the mean relative validation loss."""
         assert self.stopping is not None
         improved, joint = self.stopping.update(self.epoch, losses)
-        if self.shared or self.mode == "joint":
+        if not self.independent or self.mode == "joint":
             if joint:
                 self.best.keep()
         else:

@@ -96,16 +96,17 @@ class BlockAdamW:
         if self._even[i]:
             self.steps[i].fill_(self._common[i].item())
             self._even[i] = False
-        take = torch.ones_like(self.steps[i]) if mask is None else mask.unsqueeze(1).to(torch.float32)
-        steps = self.steps[i].add_(take).clamp(min=1)
-        take = take.to(block.values.dtype)
-        first.lerp_(block.grads, take * (1 - BETA1))
-        second.lerp_(block.grads * block.grads, take * (1 - BETA2))
-        # expm1 keeps 1 − βⁿ accurate in single precision, where β₂ⁿ is almost 1.
-        first_bias, second_bias = (-torch.expm1(steps * math.log(b)).to(take.dtype) for b in (BETA1, BETA2))
-        root = (second / second_bias).sqrt_().add_(EPS)
-        block.values.mul_(1 - lr * self.weight_decay * take)
-        block.values.addcdiv_(first * (take * lr / first_bias), root, value=-1)
+        steps = self.steps[i]
+        if mask is None:
+            steps += 1
+            _adamw(block.values, block.grads, first, second, steps, lr, self.weight_decay)
+            return
+        rows = mask.nonzero().squeeze(1)
+        steps[rows] += 1
+        tables = [table.index_select(0, rows) for table in (block.values, block.grads, first, second, steps)]
+        _adamw(*tables, lr, self.weight_decay)
+        for table, changed in ((block.values, tables[0]), (first, tables[2]), (second, tables[3])):
+            table.index_copy_(0, rows, changed)
 
     def state_dict(self) -> dict[str, Tensor]:
         state = {}
@@ -122,3 +123,15 @@ class BlockAdamW:
             self.steps[i].copy_(state[f"{i}.steps"])
             self._common[i].copy_(state[f"{i}.common"])
             self._even[i] = bool(state[f"{i}.even"])
+
+
+def _adamw(
+    values: Tensor, grads: Tensor, first: Tensor, second: Tensor, steps: Tensor, lr: float, weight_decay: float
+) -> None:
+    """A step of AdamW in place; `steps` of shape (R, 1) counts each row's own, with this one."""
+    first.lerp_(grads, 1 - BETA1)
+    second.mul_(BETA2).addcmul_(grads, grads, value=1 - BETA2)
+    # expm1 keeps 1 − βⁿ accurate in single precision, where β₂ⁿ is almost 1.
+    first_bias, second_bias = (-torch.expm1(steps * math.log(b)).to(values.dtype) for b in (BETA1, BETA2))
+    root = second.sqrt().mul_(second_bias.rsqrt_()).add_(EPS)
+    values.mul_(1 - lr * weight_decay).addcdiv_(first * (lr / first_bias), root, value=-1)

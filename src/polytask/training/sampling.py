@@ -19,8 +19,9 @@ from polytask.errors import SettingError
 if TYPE_CHECKING:
     from polytask.training.tensors import TaskTensors
 
-#: Rows of a task in a batch that holds all tasks, at least.
-FEWEST_ROWS = 8
+#: Labels of a task in a step that holds all tasks, where it has as many. The products of so many rows take
+#: about as long as the optimizer: with fewer a step is no cheaper, with more it learns no faster.
+FEWEST_ROWS = 32
 
 SCHEMES = ("uniform", "proportional", "temperature", "capped")
 
@@ -35,21 +36,40 @@ def row_batches(n: int, batch_size: int, generator: torch.Generator) -> list[Ten
     return list(order.split(sizes))
 
 
-def every_task_batches(counts: Sequence[int], rows_per_task: int, generator: torch.Generator) -> list[Tensor]:
-    """Batches that hold every task: each task's labels are dealt over the same number of steps.
+def block_batches(counts: Sequence[int], rows_per_task: int, generator: torch.Generator) -> list[Tensor]:
+    """One epoch of batches that hold every task, as blocks of equal size.
 
-    Labels are numbered task by task. A task with fewer labels than steps is missing in some of them.
+    Every task takes part in every step, as it would if it were trained alone. Its labels are dealt in random
+    order, in parts of equal size, and anew when none are left. An epoch has as many steps as all labels
+    fill: a task that is larger than the average shows some of its labels in it, a smaller one shows them
+    again. An epoch that waited for the largest task would overfit the small ones before it is judged.
+
+    Parameters
+    ----------
+    counts : sequence of int
+        Labels of each task; they are numbered task by task.
+    rows_per_task : int
+        Labels of a task in a step, at most.
+
+    Returns
+    -------
+    list of int64 Tensor of shape (T, B)
+        Labels of each task, -1 for places that are left (all of them for a task without labels).
     """
-    steps = max(1, math.ceil(max(counts) / rows_per_task))
-    batches: list[list[Tensor]] = [[] for _ in range(steps)]
-    start = 0
-    for n in counts:
-        order = start + torch.randperm(n, generator=generator)
-        first = int(torch.randint(steps, (1,), generator=generator))
-        for s, part in enumerate(order.tensor_split(steps)):
-            batches[(first + s) % steps].append(part)
-        start += n
-    return [torch.cat(parts) for parts in batches]
+    n = torch.as_tensor(counts, dtype=torch.int64)
+    size = max(1, min(rows_per_task, int(n.max())))
+    steps = max(1, math.ceil(int(n.sum()) / (max(1, int((n > 0).sum())) * size)))
+    some = n.clamp(min=1)
+    part = -(-some // -(-some // size))
+    slot = torch.arange(size)
+    place = (torch.arange(steps).view(-1, 1, 1) * part.view(-1, 1) + slot) % some.view(-1, 1)
+    # A stable sort by task of labels in random order: a random order of each task's labels.
+    drawn = torch.randperm(int(n.sum()), generator=generator)
+    order = drawn[torch.argsort(torch.repeat_interleave(torch.arange(len(n)), n)[drawn], stable=True)]
+    start = (torch.cumsum(n, 0) - n).view(-1, 1)
+    used = (slot < part.view(-1, 1)) & (n > 0).view(-1, 1)
+    labels = torch.where(used, order[torch.where(used, start + place, 0)], -1)
+    return list(labels)
 
 
 def task_probabilities(
@@ -140,15 +160,18 @@ def draw_batches(
     data: TaskTensors,
     sampling: str | TaskSampler,
     batch_size: int,
-    anything_shared: bool,
+    apart: bool,
     generator: torch.Generator,
 ) -> list[Tensor]:
-    """The batches of an epoch, as units of `data`; see `Training.sampling`."""
+    """The batches of an epoch, as units of `data`; see `Training.sampling`.
+
+    `apart` says that every task has a network of its own.
+    """
     if isinstance(sampling, TaskSampler):
         return sampling.batches(data.pair_counts, batch_size, generator)
-    alone = data.layout == "pairs" and not anything_shared
-    if sampling == "every_task" or (sampling == "auto" and alone):
-        # Networks that share nothing need rows of their own task in every step.
-        rows = max(FEWEST_ROWS, batch_size // len(data.tasks))
-        return every_task_batches(data.pair_counts, rows, generator)
+    if sampling == "every_task" or (sampling == "auto" and data.layout == "pairs" and apart):
+        # Networks of their own need rows of their task in every step.
+        return block_batches(
+            data.pair_counts, max(FEWEST_ROWS, batch_size // len(data.tasks)), generator
+        )
     return row_batches(data.n_units, batch_size, generator)

@@ -21,6 +21,10 @@ from polytask.training.class_weights import row_weights
 from polytask.training.losses import LOSS_FUNCTIONS, Loss
 from polytask.training.units import Units
 
+#: Blocks of all labels may be this many times larger than the labels; where one task has most of them the
+#: labels are taken as they are.
+MOST_PADDING = 8
+
 
 @dataclass
 class Group:
@@ -113,8 +117,9 @@ class TaskTensors:
         Parameters
         ----------
         sharing : Sharing
-        index : int64 Tensor, optional
-            Units of the batch; None: all.
+        index : int64 Tensor of shape (n,) or (T, B), optional
+            Units of the batch; None: all. In two dimensions: blocks of labels, a row per task, see
+            `polytask.training.sampling.block_batches`.
 
         Returns
         -------
@@ -123,6 +128,12 @@ class TaskTensors:
         if self.layout == "rows":
             x = self.x if index is None else self.x.index_select(0, index)
             return self._row_sums(sharing.table(x), index)
+        if index is None and sharing.takes_blocks:
+            index = self._everything
+        if index is not None and index.dim() == 2:
+            if sharing.takes_blocks:
+                return self._block_sums(sharing, index)
+            index = index[index >= 0]
         rows = self.pair_row if index is None else self.pair_row.index_select(0, index)
         tasks = self.pair_task if index is None else self.pair_task.index_select(0, index)
         return self._pair_sums(sharing.own(self.x.index_select(0, rows), tasks), tasks, index)
@@ -174,6 +185,25 @@ class TaskTensors:
             total, weight = _pair_group(g, out[rows], y[rows], part, t, self.pair_offset)
             numerator = numerator.index_add(0, t, total)
             denominator = denominator + _count(t, weight, len(self.tasks), out)
+        return numerator, denominator
+
+    def _block_sums(self, sharing: Sharing, index: Tensor) -> tuple[Tensor, Tensor]:
+        label = index.clamp(min=0).flatten()
+        x = self.x.index_select(0, self.pair_row.index_select(0, label))
+        out = sharing.own_blocks(x.view(*index.shape, *x.shape[1:]))
+        y = self.pair_y.index_select(0, label).view(*index.shape, -1)
+        w = (index >= 0).to(self.dtype).unsqueeze(-1)
+        if self.pair_w is not None:
+            w = w * self.pair_w.index_select(0, label).view(*index.shape, -1)
+        if len(self.groups) == 1:
+            return _block_group(self.groups[0], out, y, w, self.pair_offset)
+        parts = []
+        for g in self.groups:
+            offset = None if self.pair_offset is None else self.pair_offset[g.positions]
+            parts.append(_block_group(g, out[g.positions], y[g.positions], w[g.positions], offset))
+        numerator, denominator = (torch.cat(sums) for sums in zip(*parts))
+        if self._inverse is not None:
+            return numerator[self._inverse], denominator[self._inverse]
         return numerator, denominator
 
     # ------------------------------------------------------------------ construction
@@ -233,6 +263,7 @@ class TaskTensors:
         self.pair_y = self._tensor(y)
         self.pair_w = None if width == 1 and (w == 1).all() else self._tensor(w)
         self.pair_offset = self._tensor(offset) if offset.any() else None
+        self._everything = _all_blocks(n).to(self.device) if len(n) * max(n) <= MOST_PADDING * sum(n) else None
 
     def _encoded(
         self, data: TaskData, task: Task, units: Mapping[str, Units]
@@ -269,6 +300,25 @@ def _pair_group(
         return loss.sum(1), None
     w = w[:, : loss.shape[1]]
     return (w * loss).sum(1), w.sum(1)
+
+
+def _block_group(
+    g: Group, out: Tensor, y: Tensor, w: Tensor, offset: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """Sums of losses and of weights over blocks (T_g, B, width) of the tasks of a group."""
+    out, y = out[..., : g.k], y[..., : g.k]
+    if offset is not None:
+        out = out + offset[:, None, : g.k]
+    loss = g.loss(out, y)
+    w = w[..., : loss.shape[-1]]
+    return (w * loss).sum((1, 2)), w.sum((1, 2))
+
+
+def _all_blocks(counts: list[int]) -> Tensor:
+    """All labels as one block per task (T, largest count), -1 for places that are left."""
+    n = torch.tensor(counts)
+    slot = torch.arange(max(counts))
+    return torch.where(slot < n[:, None], (torch.cumsum(n, 0) - n)[:, None] + slot, -1)
 
 
 def _count(tasks: Tensor, weight: Tensor | None, n_tasks: int, like: Tensor) -> Tensor:
