@@ -99,12 +99,12 @@ class BestModel:
         Raises
         ------
         DataError
-            Naming missing columns, unknown tasks, text or infinite values in numeric columns.
+            Naming missing columns, unknown tasks, text, infinite or huge values in numeric columns.
         """
         return self._table(X, lambda task, p: {task.name: _as_labels(task, p)})
 
     def predict_proba(self, X: Any) -> Any:
-        """Probabilities of the classification tasks; a column ``task: label`` each. Other tasks are left out."""
+        """Probabilities of the classification tasks, a column ``task: label`` each; others are left out."""
         if not any(t.is_classification for t in self.tasks):
             raise SettingError("predict_proba needs a classification task; all tasks here are numbers.")
         return self._table(X, _probability_columns)
@@ -125,7 +125,7 @@ class BestModel:
             own = {t: wanted[t] for t in part.tasks if t in wanted}
             if own:
                 out.update(part.model.predict_tasks(features, own))
-        return {t: v for t, v in self.scaler.inverse({t: out[t] for t in wanted}).items()}
+        return self.scaler.inverse({t: out[t] for t in wanted})
 
     def save(self, folder: str | Path) -> None:
         """Write to a folder without pickle; see `polytask.persistence`."""
@@ -159,8 +159,8 @@ class BestModel:
         column = self.task_column or "task"
         if not frames.is_frame(X):
             raise DataError(
-                f"This model was fitted on tasks with their own rows: give it a data frame with the column '{column}', "
-                "or a mapping of task name to table."
+                "This model was fitted on tasks with their own rows: give it a data frame with the column "
+                f"'{column}', or a mapping of task name to table."
             )
         names = task_labels(frames.column(X, column))
         for name in dict.fromkeys(names.tolist()):
@@ -172,31 +172,35 @@ class BestModel:
         for t, index in rows.items():
             for key, values in columns_of(self._task(t), predictions[t]).items():
                 name = "prediction" if key == t else key.removeprefix(f"{t}: ")
-                into = columns.setdefault(name, np.full(len(names), np.nan, dtype=values.dtype.type))
-                if into.dtype != values.dtype:
-                    into = columns[name] = into.astype(object)
-                into[index] = values
-        return frames.frame_like(X, {column: frames.column(X, column), **columns})
+                columns.setdefault(name, np.full(len(names), np.nan, dtype=object))[index] = values
+        predicted = {name: frames.plain_column(values) for name, values in columns.items()}
+        return frames.frame_like(X, {column: frames.column(X, column), **predicted})
 
     def _features(self, X: Any) -> Any:
-        """The features the model was fitted on, in their order; missing columns are an error, extra ones a warning."""
+        """The features the model was fitted on, in order; missing ones are an error, extra ones a warning."""
         X = frames.check_table(X)
         names = self.feature_names if self.named else None
-        checks.check_same_columns(X, names, len(self.feature_names), "The table", "the data the model was fitted on")
+        checks.check_same_columns(
+            X, names, len(self.feature_names), "The table", "the data the model was fitted on"
+        )
         found = frames.column_names(X)
         if self.named and found is None:
             warnings.warn(
-                "The model was fitted on named columns and got a table without names: the order is taken as given.",
+                "The model was fitted on named columns and got a table without names: "
+                "order is taken as given.",
                 PolytaskWarning,
                 stacklevel=4,
             )
         if not self.named or found is None:
+            checks.check_finite_features(X)
             return X
-        known = {*self.feature_names, *self.task_names, self.target_column}
+        known = {*self.feature_names, *self.task_names, self.task_column, self.target_column}
         extra = [n for n in found if n not in known]
         if extra:
             shown = ", ".join(f"'{n}'" for n in extra[:5]) + (", …" if len(extra) > 5 else "")
-            warnings.warn(f"Columns the model does not know are not used: {shown}.", PolytaskWarning, stacklevel=4)
+            warnings.warn(
+                f"Columns the model does not know are not used: {shown}.", PolytaskWarning, stacklevel=4
+            )
         X = frames.select_columns(X, self.feature_names)
         checks.check_finite_features(X)
         return X
@@ -239,18 +243,40 @@ def fit_model(
         raise SettingError(f"No candidate can learn task '{uncovered[0]}' ({data.task(uncovered[0]).kind}).")
     if len(candidates) == 1:
         chosen = dict.fromkeys(data.task_names, candidates[0].name)
-        return refit(data, candidates, chosen, preprocessing=preprocessing, n_inner=inner_folds, settings=settings, seed=seed)
+        return refit(
+            data,
+            candidates,
+            chosen,
+            preprocessing=preprocessing,
+            n_inner=inner_folds,
+            settings=settings,
+            seed=seed,
+        )
     part, _, _ = prepare(data, preprocessing)
     folds = _inner(part, inner_folds, seed)
     losses = {c.name: c.tune(_supported(c, part), folds, seed, settings).inner for c in candidates}
     null = {t: mean_loss(v) for t, v in null_losses(part, folds).items()}
     chosen = choose(losses, null, data.tasks)
-    return refit(data, candidates, chosen, preprocessing=preprocessing, n_inner=inner_folds, settings=settings, seed=seed)
+    return refit(
+        data,
+        candidates,
+        chosen,
+        preprocessing=preprocessing,
+        n_inner=inner_folds,
+        settings=settings,
+        seed=seed,
+    )
 
 
 def refit(
-    data: TaskData, candidates: Sequence[Candidate], chosen: Mapping[str, str], *,
-    preprocessing: Any, n_inner: int, settings: int, seed: int,
+    data: TaskData,
+    candidates: Sequence[Candidate],
+    chosen: Mapping[str, str],
+    *,
+    preprocessing: Any,
+    n_inner: int,
+    settings: int,
+    seed: int,
 ) -> BestModel:
     """Fit the chosen candidate of each task on all rows, tuned by inner validation.
 
@@ -269,8 +295,15 @@ def refit(
         parts.append(Part(candidate.name, candidate.role, own, tuned.setting, model))
     named = frames.column_names(data.X) is not None
     return BestModel(
-        data.tasks, parts, transformer, scaler, feature_names=data.feature_names, named=named,
-        form=data.form, task_column=data.task_column, target_column=data.target_column,
+        data.tasks,
+        parts,
+        transformer,
+        scaler,
+        feature_names=data.feature_names,
+        named=named,
+        form=data.form,
+        task_column=data.task_column,
+        target_column=data.target_column,
     )
 
 

@@ -69,8 +69,8 @@ def compare(
     settings : int
         Settings that each family may try. Penalty paths of linear models count as one setting.
     budget : float, optional
-        Seconds of wall clock for this call. The plan is shrunk to fit; what was cut is in `notes`. At least one
-        fold is always finished. `best_model` and the report come on top; `explain` keeps to what is left.
+        Seconds of wall clock for this call. The plan is shrunk to fit; what was cut is in `notes`. At least
+        one fold is always finished. `best_model` and the report come on top; `explain` keeps to what is left.
     folder : path, optional
         Keeps finished work; the same call resumes from it after an interruption, with the plan that the first
         call settled on (later budgets only say how long to go on).
@@ -112,8 +112,14 @@ def compare(
     with _Bar(progress) as bar, _telling_what_is_kept(store, plan):
         units = execute(plan, store, n_jobs=n_jobs, deadline=deadline, report=bar)
     run = {
-        "folds": folds, "repeats": len(plan.folds), "inner_folds": plan.inner_folds, "settings": plan.settings,
-        "seed": seed, "level": level, "budget": budget, "seconds": time.monotonic() - start,
+        "folds": folds,
+        "repeats": len(plan.folds),
+        "inner_folds": plan.inner_folds,
+        "settings": plan.settings,
+        "seed": seed,
+        "level": level,
+        "budget": budget,
+        "seconds": time.monotonic() - start,
     }
     return Comparison(data, plan, units, left_out, notes + warning_notes(units), run)
 
@@ -136,8 +142,13 @@ class Comparison:
     """
 
     def __init__(
-        self, data: TaskData, plan: Plan, units: Sequence[Unit], left_out: dict[str, str],
-        notes: Sequence[str], run: dict[str, Any],
+        self,
+        data: TaskData,
+        plan: Plan,
+        units: Sequence[Unit],
+        left_out: dict[str, str],
+        notes: Sequence[str],
+        run: dict[str, Any],
     ) -> None:
         self.data, self.plan = data, plan
         self.left_out, self.notes, self.run = left_out, list(notes), run
@@ -147,11 +158,17 @@ class Comparison:
         self.tasks: tuple[Task, ...] = plan.data.tasks
         self.losses = _out_of_fold_losses(plan, self.units)
         self.null = _null(plan, self._folds)
-        self.chosen = {rf: _choose_sides(plan, [u for u in self.units if (u.repeat, u.fold) == rf]) for rf in self._folds}
+        self.chosen = {
+            rf: _choose_sides(plan, [u for u in self.units if (u.repeat, u.fold) == rf]) for rf in self._folds
+        }
         self.clusters = _clusters(plan.data)
         sides = self.side_losses()
         self.task_verdicts, self.overall = judge(
-            sides["single"], sides["sharing"], _average(self.null), self.task_names, self.clusters,
+            sides["single"],
+            sides["sharing"],
+            _average(self.null),
+            self.task_names,
+            self.clusters,
             level=run["level"],
         )
         self._explained: dict[str, Any] | None = None
@@ -180,7 +197,7 @@ class Comparison:
         return _as_table(rows, self.data.X)
 
     def table(self) -> Any:
-        """All candidates: a row per candidate and task with loss, gain over the chosen single-task side and Holm's p.
+        """All candidates: a row per candidate and task with loss, gain over the single-task side, Holm's p.
 
         The correction runs over all rows of the table: tasks × candidates.
         """
@@ -188,8 +205,16 @@ class Comparison:
         for entry in self.candidate_results():
             for task, result in entry["tasks"].items():
                 flat = {k: v for k, v in result.items() if k != "metrics"}
-                rows.append({"candidate": entry["name"], "role": entry["role"], "task": task, **flat,
-                             **result["metrics"], "seconds": entry["seconds"]})
+                rows.append(
+                    {
+                        "candidate": entry["name"],
+                        "role": entry["role"],
+                        "task": task,
+                        **flat,
+                        **result["metrics"],
+                        "seconds": entry["seconds"],
+                    }
+                )
         return _as_table(rows, self.data.X)
 
     def side_losses(self) -> dict[str, np.ndarray]:
@@ -207,24 +232,35 @@ class Comparison:
     def candidate_results(self) -> list[dict[str, Any]]:
         """Per candidate: its gain over the single-task side in every task, metrics, time."""
         single = self.side_losses()["single"]
-        results, p_values = [], []
+        results: list[dict[str, Any]] = []
+        p_values: list[float] = []
         for candidate in self.plan.candidates:
             mine = _average(self.losses[candidate.name])
             names = self.plan.tasks_of(candidate)
             columns = [self.task_names.index(t) for t in names]
             verdicts, overall = judge(
-                single[:, columns], mine[:, columns], _average(self.null)[:, columns], names, self.clusters,
-                level=self.run["level"]
+                single[:, columns],
+                mine[:, columns],
+                _average(self.null)[:, columns],
+                names,
+                self.clusters,
+                level=self.run["level"],
             )
             p_values += [v.p for v in verdicts]
             units = [u for u in self.units if u.candidate == candidate.name]
-            results.append({
-                "name": candidate.name, "role": candidate.role, "seconds": sum(u.seconds for u in units),
-                "settings_tried": max(u.settings_tried for u in units),
-                "delta_percent": overall.gain_percent if len(names) == len(self.tasks) else None,
-                "tasks": {v.task: _candidate_task(v, self._metrics(v.task, lambda rf, t, c=candidate: c.name))
-                          for v in verdicts},
-            })
+            results.append(
+                {
+                    "name": candidate.name,
+                    "role": candidate.role,
+                    "seconds": sum(u.seconds for u in units),
+                    "settings_tried": max(u.settings_tried for u in units),
+                    "delta_percent": overall.gain_percent if len(names) == len(self.tasks) else None,
+                    "tasks": {
+                        v.task: _candidate_task(v, self._metrics(v.task, lambda rf, t, c=candidate: c.name))
+                        for v in verdicts
+                    },
+                }
+            )
         adjusted = iter(holm(np.array(p_values)))
         for entry in results:
             for result in entry["tasks"].values():
@@ -236,8 +272,13 @@ class Comparison:
         """The winning side refitted on all rows; tasks that it hurts keep the other side's model."""
         if self._best is None:
             self._best = refit(
-                self.data, self.plan.candidates, self.final_choice(), preprocessing=self.plan.preprocessing,
-                n_inner=max(self.plan.inner_folds, 3), settings=self.plan.settings, seed=self.plan.seed,
+                self.data,
+                self.plan.candidates,
+                self.final_choice(),
+                preprocessing=self.plan.preprocessing,
+                n_inner=max(self.plan.inner_folds, 3),
+                settings=self.plan.settings,
+                seed=self.plan.seed,
             )
         return self._best
 
@@ -252,7 +293,9 @@ class Comparison:
         winner = "sharing" if self.overall.gain > 0 else "single"
         against = HURT if winner == "sharing" else HELPED
         other = "single" if winner == "sharing" else "sharing"
-        chosen = {v.task: sides[other if v.verdict == against else winner][v.task] for v in self.task_verdicts}
+        chosen = {
+            v.task: sides[other if v.verdict == against else winner][v.task] for v in self.task_verdicts
+        }
         for t in self.left_out:
             chosen[t] = self._most_common(sides[winner], self.data.task(t))
         return chosen
@@ -301,8 +344,14 @@ class Comparison:
             "explain": self.explain(),
             "sparsity": sparsity(self),
             "curves": curves(self),
-            "run": {**self.run, "n_rows": self.data.n_rows, "n_features": len(self.data.feature_names),
-                    "form": self.data.form, "versions": environment.versions(), "hardware": environment.hardware()},
+            "run": {
+                **self.run,
+                "n_rows": self.data.n_rows,
+                "n_features": len(self.data.feature_names),
+                "form": self.data.form,
+                "versions": environment.versions(),
+                "hardware": environment.hardware(),
+            },
         }
 
     def to_html(self, path: str | Path) -> Path:
@@ -323,12 +372,22 @@ class Comparison:
     def _task_result(self, verdict: Verdict) -> dict[str, Any]:
         task = self.plan.data.task(verdict.task)
         share = {
-            side: {c: k / len(self.chosen) for c, k in Counter(s[side][task.name] for s in self.chosen.values()).items()}
+            side: {
+                c: k / len(self.chosen)
+                for c, k in Counter(s[side][task.name] for s in self.chosen.values()).items()
+            }
             for side in SIDES
         }
-        metrics = {side: self._metrics(task.name, lambda rf, t, s=side: self.chosen[rf][s][t]) for side in SIDES}
-        return {**verdict.to_dict(), "kind": task.kind, "labels": len(self.plan.data.rows[task.name]),
-                **share, "metrics": metrics}
+        metrics = {
+            side: self._metrics(task.name, lambda rf, t, s=side: self.chosen[rf][s][t]) for side in SIDES
+        }
+        return {
+            **verdict.to_dict(),
+            "kind": task.kind,
+            "labels": len(self.plan.data.rows[task.name]),
+            **share,
+            "metrics": metrics,
+        }
 
     def _metrics(self, name: str, candidate_of: Callable[..., str]) -> dict[str, float]:
         """Metrics on the out-of-fold predictions of a task, mean over repeats."""
@@ -343,7 +402,9 @@ class Comparison:
             where = np.concatenate([w for w, _ in parts])
             predicted = np.concatenate([p for _, p in parts])
             for m in task.metrics:
-                values[m].append(score(task, m, data.targets[name][where], predicted, data.weights[name][where]))
+                values[m].append(
+                    score(task, m, data.targets[name][where], predicted, data.weights[name][where])
+                )
         return {m: float(np.mean(v)) for m, v in values.items()}
 
 
@@ -359,7 +420,8 @@ def summarise(overall: Verdict, tasks: Sequence[Verdict]) -> str:
         return f"Learning the {len(tasks)} tasks together hurts: loss gain {interval} on average; {parts}."
     more = overall.rows_to_settle
     settle = f" About {more:,.0f} rows would settle it." if np.isfinite(more) and more > overall.n else ""
-    return f"No difference shown between learning the {len(tasks)} tasks together and apart: {interval}; {parts}.{settle}"
+    both = f"learning the {len(tasks)} tasks together and apart"
+    return f"No difference shown between {both}: {interval}; {parts}.{settle}"
 
 
 # ---------------------------------------------------------------------- from units to losses
@@ -368,7 +430,9 @@ def summarise(overall: Verdict, tasks: Sequence[Verdict]) -> str:
 def _note_unfinished(notes: list[str], plan: Plan, finished: Sequence[tuple[int, int]]) -> None:
     total = sum(len(folds) for folds in plan.folds)
     if len(finished) < total:
-        notes.append(f"time ran out: {len(finished)} of {total} folds are finished, and only their rows are judged")
+        notes.append(
+            f"time ran out: {len(finished)} of {total} folds are finished, and only their rows are judged"
+        )
 
 
 def _out_of_fold_losses(plan: Plan, units: Sequence[Unit]) -> dict[str, np.ndarray]:
@@ -384,7 +448,9 @@ def _out_of_fold_losses(plan: Plan, units: Sequence[Unit]) -> dict[str, np.ndarr
                 continue
             known = data.targets[t][np.isin(data.rows[t], train, assume_unique=True)]
             scale = float(np.std(known)) if task.kind == "regression" else 1.0
-            losses = row_losses(task, data.targets[t][where[t]], unit.predictions[t], len(known), scale or 1.0)
+            losses = row_losses(
+                task, data.targets[t][where[t]], unit.predictions[t], len(known), scale or 1.0
+            )
             weight = data.weights[t][where[t]] / data.weights[t].mean()
             out[unit.candidate][unit.repeat, data.rows[t][where[t]], k] = losses * weight
     return out
@@ -408,7 +474,9 @@ def _choose_sides(plan: Plan, units: Sequence[Unit]) -> dict[str, dict[str, str]
     for unit in units:
         null.update(unit.inner_null)
     return {
-        side: choose({u.candidate: u.inner for u in units if roles[u.candidate] == side}, null, plan.data.tasks)
+        side: choose(
+            {u.candidate: u.inner for u in units if roles[u.candidate] == side}, null, plan.data.tasks
+        )
         for side in SIDES
     }
 
@@ -432,8 +500,13 @@ def _clusters(data: TaskData) -> np.ndarray | None:
 
 
 def _candidate_task(verdict: Verdict, metrics: dict[str, float]) -> dict[str, Any]:
-    return {"loss": verdict.loss_sharing, "gain_percent": verdict.gain_percent, "low_percent": verdict.low_percent,
-            "high_percent": verdict.high_percent, "metrics": metrics}
+    return {
+        "loss": verdict.loss_sharing,
+        "gain_percent": verdict.gain_percent,
+        "low_percent": verdict.low_percent,
+        "high_percent": verdict.high_percent,
+        "metrics": metrics,
+    }
 
 
 def _as_table(rows: list[dict[str, Any]], like: Any) -> Any:
@@ -454,8 +527,8 @@ def _telling_what_is_kept(store: Store | None, plan: Plan) -> Iterator[None]:
             raise
         total = sum(1 for _ in plan_jobs(plan))
         raise KeyboardInterrupt(
-            f"{len(store.read(plan))} of {total} fits are finished and kept in '{store.folder}'; the same call goes on "
-            "from there."
+            f"{len(store.read(plan))} of {total} fits are finished and kept in '{store.folder}'; the same "
+            "call goes on from there."
         ) from None
 
 
@@ -463,7 +536,8 @@ class _Bar:
     """A progress bar that is a context and a callback; silent unless asked for."""
 
     def __init__(self, show: bool) -> None:
-        self.show, self.bar = show, None
+        self.show = show
+        self.bar: Any = None
 
     def __enter__(self) -> _Bar:
         return self

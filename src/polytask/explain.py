@@ -1,4 +1,4 @@
-"""The facts behind a comparison's verdicts, as plain data: sizes, noise, similarity, thinning, coefficients."""
+"""The facts behind verdicts, as plain data: sizes, noise, similarity, thinning, coefficients, curves."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 #: Fractions of the training rows at which the gain is measured again.
 THINNED = (0.25, 0.5)
 
-#: Thinning refits two models per fold and fraction; past this many seconds it is left out of reports.
+#: Thinning refits the chosen models per fold and fraction; past this many seconds it is left out.
 THINNING_SECONDS = 30.0
 
 
@@ -36,7 +36,11 @@ def explain(comparison: Comparison) -> dict[str, Any]:
             "noise": best / verdict.loss_null if verdict.loss_null > 0 else None,
             "similarity": float(np.mean(others)) if others else None,
         }
-    return {"tasks": tasks, "similarity": {"tasks": names, "matrix": matrix}, "thinning": thinning(comparison)}
+    return {
+        "tasks": tasks,
+        "similarity": {"tasks": names, "matrix": matrix},
+        "thinning": thinning(comparison),
+    }
 
 
 def similarity(data: TaskData) -> tuple[list[str], list[list[float]]]:
@@ -55,25 +59,49 @@ def similarity(data: TaskData) -> tuple[list[str], list[list[float]]]:
 
 
 def thinning(comparison: Comparison) -> list[dict[str, float]]:
-    """The overall gain when the models are fitted on a fraction of the training rows (first repeat, no new tuning).
+    """The overall gain when the models learn from a fraction of the rows (first repeat, no new tuning).
 
-    Left out (an empty list) when refitting would take long.
+    Left out (an empty list) when refitting should take more than `THINNING_SECONDS`, or more than what the
+    comparison left of its budget.
     """
-    plan = comparison.plan
-    seconds = sum(u.seconds / (1 + plan.inner_folds * u.settings_tried) for u in comparison.units if u.repeat == 0)
-    if seconds > THINNING_SECONDS:
+    if _refit_seconds(comparison) > _seconds_left(comparison):
         return []
     points = [_thinned(comparison, fraction) for fraction in THINNED]
     full = comparison.overall
-    points.append({"fraction": 1.0, "gain_percent": full.gain_percent, "low_percent": full.low_percent,
-                   "high_percent": full.high_percent})
+    points.append(
+        {
+            "fraction": 1.0,
+            "gain_percent": full.gain_percent,
+            "low_percent": full.low_percent,
+            "high_percent": full.high_percent,
+        }
+    )
     return [p for p in points if p]
+
+
+def _refit_seconds(comparison: Comparison) -> float:
+    """Estimate from the units' own times: the chosen candidates of each fold, once per fraction."""
+    plan, total = comparison.plan, 0.0
+    for unit in comparison.units:
+        sides = comparison.chosen[unit.repeat, unit.fold]
+        if unit.repeat == 0 and any(unit.candidate in chosen.values() for chosen in sides.values()):
+            total += sum(THINNED) * unit.seconds / (1 + plan.inner_folds * unit.settings_tried)
+    return total
+
+
+def _seconds_left(comparison: Comparison) -> float:
+    budget = comparison.run["budget"]
+    return THINNING_SECONDS if budget is None else min(THINNING_SECONDS, budget - comparison.run["seconds"])
 
 
 def _thinned(comparison: Comparison, fraction: float) -> dict[str, float]:
     plan, data = comparison.plan, comparison.plan.data
     shape = (data.n_rows, len(data.tasks))
-    sides = {"single": np.full(shape, np.nan), "sharing": np.full(shape, np.nan), "null": np.full(shape, np.nan)}
+    sides = {
+        "single": np.full(shape, np.nan),
+        "sharing": np.full(shape, np.nan),
+        "null": np.full(shape, np.nan),
+    }
     for (r, f), chosen in comparison.chosen.items():
         if r > 0:
             continue
@@ -82,16 +110,26 @@ def _thinned(comparison: Comparison, fraction: float) -> dict[str, float]:
         for side in ("single", "sharing"):
             _losses_on(comparison, chosen[side], kept, test, f, sides[side])
         sides["null"][test] = 1.0
-    _, overall = judge(sides["single"], sides["sharing"], sides["null"], data.task_names, comparison.clusters,
-                       level=comparison.run["level"])
-    return {"fraction": fraction, "gain_percent": overall.gain_percent, "low_percent": overall.low_percent,
-            "high_percent": overall.high_percent}
+    _, overall = judge(
+        sides["single"],
+        sides["sharing"],
+        sides["null"],
+        data.task_names,
+        comparison.clusters,
+        level=comparison.run["level"],
+    )
+    return {
+        "fraction": fraction,
+        "gain_percent": overall.gain_percent,
+        "low_percent": overall.low_percent,
+        "high_percent": overall.high_percent,
+    }
 
 
 def _thin(data: TaskData, train: np.ndarray, fraction: float, seed: int) -> np.ndarray:
-    """A random part of the training rows that keeps at least two labels of every task; the latest part in time order."""
+    """A random part of the training rows with at least two labels of every task; the latest ones in time."""
     if data.time is not None:
-        latest = np.argsort(data.time[train], kind="stable")[-max(2, round(fraction * len(train))):]
+        latest = np.argsort(data.time[train], kind="stable")[-max(2, round(fraction * len(train))) :]
         return np.sort(train[latest])
     rng = np.random.default_rng(seed)
     kept = np.zeros(data.n_rows, dtype=bool)
@@ -105,8 +143,14 @@ def _thin(data: TaskData, train: np.ndarray, fraction: float, seed: int) -> np.n
     return np.flatnonzero(kept)
 
 
-def _losses_on(comparison: Comparison, chosen: dict[str, str], kept: np.ndarray, test: np.ndarray, fold: int,
-               out: np.ndarray) -> None:
+def _losses_on(
+    comparison: Comparison,
+    chosen: dict[str, str],
+    kept: np.ndarray,
+    test: np.ndarray,
+    fold: int,
+    out: np.ndarray,
+) -> None:
     """Losses of the chosen candidates, with the settings they had in this fold, fitted on the kept rows."""
     plan = comparison.plan
     settings = {u.candidate: u.setting for u in comparison.units if (u.repeat, u.fold) == (0, fold)}
@@ -141,8 +185,15 @@ def sparsity(comparison: Comparison) -> list[dict[str, Any]]:
         part, transformer, _ = prepare(data, plan.preprocessing)
         setting = next(u.setting for u in comparison.units if u.candidate == candidate.name)
         model: Any = candidate.fit(part, setting, plan.seed)
-        pictures.append({"model": candidate.name, "role": candidate.role, "tasks": data.task_names,
-                         "features": names_out(transformer, data.feature_names, part.X.shape[1]), "coef": model.coef_.tolist()})
+        pictures.append(
+            {
+                "model": candidate.name,
+                "role": candidate.role,
+                "tasks": data.task_names,
+                "features": names_out(transformer, data.feature_names, part.X.shape[1]),
+                "coef": model.coef_.tolist(),
+            }
+        )
     return pictures
 
 
@@ -168,5 +219,3 @@ def _as_regression(data: TaskData) -> TaskData:
 
 def _ridge(data: TaskData) -> Any:
     return TaskRidgeCV(cv=3, standardize=True).fit(data)
-
-

@@ -1,4 +1,4 @@
-"""Writing files so that a full disk or a killed run leaves the old file or the whole new one, never a part."""
+"""Writing files so that a full disk or a killed run leaves the old one or the whole new one, never a part."""
 
 from __future__ import annotations
 

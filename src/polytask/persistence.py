@@ -8,6 +8,7 @@ skops format names every type it holds, and only types of known packages are eve
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
@@ -25,12 +26,16 @@ from polytask.tasks import Task
 
 SCHEMA = 1
 
+_FILES = re.compile(r"model\.json|preprocessing\.skops|part-\d+\.(skops|safetensors)")
+
 #: Types beyond plain scikit-learn estimators, numpy arrays and polytask's own that a model may hold.
-TRUSTED = frozenset({
-    "numpy.dtype",
-    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
-    "sklearn.tree._tree.Tree",
-})
+TRUSTED = frozenset(
+    {
+        "numpy.dtype",
+        "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+        "sklearn.tree._tree.Tree",
+    }
+)
 
 
 def save(model: BestModel, folder: str | Path) -> None:
@@ -42,19 +47,48 @@ def save(model: BestModel, folder: str | Path) -> None:
         When the folder exists and is no model, or a part cannot be stored without pickle.
     """
     folder = Path(folder)
-    if folder.exists() and not (folder / "model.json").exists() and (folder.is_file() or any(folder.iterdir())):
+    _refuse_to_replace(folder)
+    try:
+        with new_folder(folder) as partial:
+            _write(model, partial)
+    except OSError as error:
+        raise ModelFolderError(
+            f"The model could not be written to '{folder}' ({error.strerror or error}); what was there is "
+            "unchanged."
+        ) from error
+
+
+def _refuse_to_replace(folder: Path) -> None:
+    """Only a model may be replaced: whatever else lies in the folder would be lost with it."""
+    if not folder.exists():
+        return
+    names = [p.name for p in folder.iterdir()] if folder.is_dir() else []
+    if folder.is_file() or (names and "model.json" not in names):
         raise ModelFolderError(f"'{folder}' exists and is not a polytask model; choose another folder.")
-    with new_folder(folder) as partial:
-        _dump(model.preprocessing, partial / "preprocessing.skops", "the preprocessing")
-        parts = [_save_part(part, k, partial) for k, part in enumerate(model.parts)]
-        content = {
-            "schema": SCHEMA, "polytask": __version__, "versions": environment.versions(),
-            "tasks": [t.to_dict() for t in model.tasks], "parts": parts,
-            "scaling": {"mean": model.scaler.mean_, "scale": model.scaler.scale_},
-            "feature_names": model.feature_names, "named": model.named, "form": model.form,
-            "task_column": model.task_column, "target_column": model.target_column,
-        }
-        (partial / "model.json").write_text(json.dumps(content, indent=1))
+    foreign = sorted(n for n in names if not _FILES.fullmatch(n))
+    if foreign:
+        raise ModelFolderError(
+            f"'{folder}' holds files that are not the model's: {', '.join(foreign[:5])}. Move them or choose "
+            "another folder."
+        )
+
+
+def _write(model: BestModel, folder: Path) -> None:
+    _dump(model.preprocessing, folder / "preprocessing.skops", "the preprocessing")
+    content = {
+        "schema": SCHEMA,
+        "polytask": __version__,
+        "versions": environment.versions(),
+        "tasks": [t.to_dict() for t in model.tasks],
+        "parts": [_save_part(part, k, folder) for k, part in enumerate(model.parts)],
+        "scaling": {"mean": model.scaler.mean_, "scale": model.scaler.scale_},
+        "feature_names": model.feature_names,
+        "named": model.named,
+        "form": model.form,
+        "task_column": model.task_column,
+        "target_column": model.target_column,
+    }
+    (folder / "model.json").write_text(json.dumps(content, indent=1), encoding="utf-8")
 
 
 def load(folder: str | Path, *, trusted: Sequence[str] = ()) -> BestModel:
@@ -87,8 +121,10 @@ def load(folder: str | Path, *, trusted: Sequence[str] = ()) -> BestModel:
             task_column=content["task_column"],
             target_column=content["target_column"],
         )
-    except (KeyError, TypeError) as error:
-        raise ModelFolderError(f"'{folder / 'model.json'}' is damaged: {type(error).__name__} {error}.") from error
+    except ModelFolderError:
+        raise
+    except Exception as error:  # whatever a damaged description leads to
+        raise ModelFolderError(f"'{folder}' is damaged: {type(error).__name__}: {error}.") from error
 
 
 def _read_description(folder: Path) -> dict[str, Any]:
@@ -96,25 +132,31 @@ def _read_description(folder: Path) -> dict[str, Any]:
     if not path.is_file():
         raise ModelFolderError(f"'{folder}' is not a polytask model: it has no model.json.")
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(path.read_text(encoding="utf-8"))
         schema = int(content["schema"])
     except (ValueError, KeyError, TypeError, UnicodeDecodeError) as error:
         raise ModelFolderError(f"'{path}' cannot be read: {error}.") from error
     if schema > SCHEMA:
         raise ModelFolderError(
-            f"'{folder}' was written by polytask {content.get('polytask')} with schema {schema}; this version reads "
-            f"up to {SCHEMA}. Upgrade polytask."
+            f"'{folder}' was written by polytask {content.get('polytask')} with schema {schema}; this "
+            f"version reads up to {SCHEMA}. Upgrade polytask."
         )
     return content
 
 
 def _save_part(part: Part, k: int, folder: Path) -> dict[str, Any]:
-    entry = {"candidate": part.candidate, "role": part.role, "tasks": part.tasks, "setting": part.setting}
+    setting = environment.plain(part.setting)  # for the reader's eyes; the fitted model holds what it needs
+    entry = {"candidate": part.candidate, "role": part.role, "tasks": part.tasks, "setting": setting}
     if hasattr(part.model, "to_state"):
         tensors, config = part.model.to_state()
         save_tensors(tensors, folder / f"part-{k}.safetensors")
         kind = type(part.model)
-        return {**entry, "file": f"part-{k}.safetensors", "type": f"{kind.__module__}.{kind.__name__}", "config": config}
+        return {
+            **entry,
+            "file": f"part-{k}.safetensors",
+            "type": f"{kind.__module__}.{kind.__name__}",
+            "config": config,
+        }
     _dump(part.model, folder / f"part-{k}.skops", f"'{part.candidate}'")
     return {**entry, "file": f"part-{k}.skops"}
 
@@ -124,7 +166,9 @@ def _load_part(entry: dict[str, Any], folder: Path, trusted: Sequence[str]) -> P
     if path.suffix == ".safetensors":
         module, _, name = entry["type"].rpartition(".")
         if not module.startswith("polytask."):
-            raise ModelFolderError(f"'{folder}' holds a network of the type '{entry['type']}', which is not polytask's.")
+            raise ModelFolderError(
+                f"'{folder}' holds a network of the type '{entry['type']}', which is not polytask's."
+            )
         try:
             tensors = load_file(path)
         except Exception as error:  # safetensors raises types of its own
@@ -140,8 +184,12 @@ def _dump(value: Any, path: Path, what: str) -> None:
 
     try:
         skops.io.dump(value, path)
+    except OSError:
+        raise
     except Exception as error:  # whatever an estimator of the user's may hold
-        raise ModelFolderError(f"{what} cannot be stored without pickle: {type(error).__name__}: {error}") from error
+        raise ModelFolderError(
+            f"{what} cannot be stored without pickle: {type(error).__name__}: {error}"
+        ) from error
 
 
 def _read(path: Path, trusted: Sequence[str]) -> Any:

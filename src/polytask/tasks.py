@@ -22,6 +22,10 @@ LOSSES: dict[str, tuple[str, ...]] = {
     "counts": ("poisson", "squared_error"),
 }
 
+#: Where the Huber loss turns from squared to absolute error, in standard deviations of the target: 95 %
+#: efficiency for Gaussian errors (Huber 1964). Networks are trained with it and all models compared with it.
+HUBER_DELTA = 1.345
+
 #: Metrics by kind; the first one is the default.
 METRICS: dict[str, tuple[str, ...]] = {
     "regression": ("r2", "rmse", "mae", "mse"),

@@ -8,10 +8,10 @@ from sklearn.svm import SVC
 
 from polytask import Task, TaskData
 from polytask.candidates import PerTask, default_candidates, named_candidates
-from polytask.candidates.base import mean_loss, null_losses
 from polytask.candidates.task_deviations import TaskDeviations
 from polytask.errors import SettingError
 from polytask.evaluation.folds import make_folds
+from polytask.testing import check_candidate
 
 rng = np.random.default_rng(0)
 KINDS = {
@@ -36,25 +36,6 @@ def long(kind, n=180):
     return data.with_X(data.X.to_numpy())
 
 
-def check(candidate, data):
-    """Tuning and fitting give finite predictions of the right shape that beat the constant model."""
-    folds = make_folds(data, 3, 0)
-    tuned = candidate.tune(data, folds, 0, 2)
-    model = candidate.fit(data, tuned.setting, 0)
-    rows = {t: np.arange(5) for t in data.task_names}
-    predictions, some = model.predict_tasks(data.X), model.predict_tasks(data.X, rows)
-    null = null_losses(data, folds)
-    for task in data.tasks:
-        t = task.name
-        width = (task.n_outputs,) if task.kind in ("multiclass", "multilabel") else ()
-        assert predictions[t].shape == (data.n_rows, *width)
-        assert np.isfinite(predictions[t]).all()
-        np.testing.assert_allclose(some[t], predictions[t][:5], rtol=1e-9, atol=1e-12)
-        assert len(tuned.inner[t]) == len(data.rows[t])
-    gain = [mean_loss(null[t]) - mean_loss(tuned.inner[t]) for t in data.task_names]
-    assert np.mean(gain) > 0
-
-
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("form", [wide, long])
 def test_every_tabular_candidate_learns_every_kind_it_says_it_supports(form, kind):
@@ -64,7 +45,7 @@ def test_every_tabular_candidate_learns_every_kind_it_says_it_supports(form, kin
         if type(candidate).__name__ == "Network":
             continue
         if all(candidate.supports(t) for t in data.tasks) and candidate.applies(data):
-            check(candidate, data)
+            check_candidate(candidate, data)
             used += 1
     assert used >= 3
 
@@ -72,7 +53,7 @@ def test_every_tabular_candidate_learns_every_kind_it_says_it_supports(form, kin
 @pytest.mark.parametrize("name", ["network", "hard sharing", "soft sharing"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_networks_learn_every_kind(name, kind):
-    check(named_candidates([name])[0], wide(kind))
+    check_candidate(named_candidates([name])[0], wide(kind))
 
 
 def test_both_sides_are_there_for_every_kind():

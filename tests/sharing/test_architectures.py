@@ -69,6 +69,20 @@ def test_the_default_forms_of_the_base_agree_with_the_fast_ones(network: Sharing
     torch.testing.assert_close(Sharing.own(network, x, tasks), network.own(x, tasks))
 
 
+def test_blocks_are_rows_of_their_own_task(network: Sharing, x: Tensor) -> None:
+    if not network.takes_blocks:
+        with pytest.raises(NotImplementedError, match="own"):
+            network.own_blocks(x.expand(len(network.tasks), -1, -1))
+        return
+    blocks = torch.stack([x.roll(k, 0) for k in range(len(network.tasks))])
+    tasks = torch.arange(len(network.tasks)).repeat_interleave(len(x))
+    expected = network.own(blocks.flatten(0, 1), tasks).view(len(blocks), len(x), -1)
+    torch.testing.assert_close(network.own_blocks(blocks), expected, rtol=0, atol=1e-10)
+    for chosen in ([len(network.tasks) - 1], list(range(len(network.tasks)))[::2]):
+        found = network.own_blocks(blocks[chosen], chosen)
+        torch.testing.assert_close(found, expected[chosen], rtol=0, atol=1e-10)
+
+
 def test_rows_are_the_rows(network: Sharing, x: Tensor) -> None:
     index = torch.tensor([3, 0, 8])
     first, last = network.tasks[0], network.tasks[-1]

@@ -218,6 +218,47 @@ def test_training_tasks_together_is_training_them_apart() -> None:
     torch.testing.assert_close(network.table(tensors.x), torch.cat(alone, 1), rtol=0, atol=1e-4)
 
 
+def test_networks_that_pull_at_each_other_stop_together() -> None:
+    """With λ = 0 every task goes back to its own best epoch, otherwise all to the joint one."""
+    for strength, together in ((0.0, False), (1e-3, True)):
+        network, tensors, validation = halves(problems.wide(noise=1.0), SoftSharing, strength=strength)
+        chosen = settings(max_epochs=400, patience=8, learning_rate=0.03)
+        history = train(network, tensors, validation, Equal(), chosen)
+        best = min(range(len(history)), key=lambda e: history[e]["objective"])
+        numerator, denominator = validation.sums(network)
+        found = (numerator / denominator).tolist()
+        joint = found == pytest.approx(list(history[best]["validation"].values()), rel=1e-5)
+        assert joint == together
+
+
+def test_a_task_with_one_validation_label_does_not_decide_when_to_stop() -> None:
+    """Its null loss there may be almost zero; the unit is the null loss on the training labels."""
+    data, held_out = problems.own_rows(), problems.own_rows(sizes=(20, 2, 20), seed=1)
+    held_out = held_out.subset(np.setdiff1d(np.arange(held_out.n_rows), held_out.rows["t1"][:1]))
+    network, tensors = prepare(data, SingleTask, "pairs")
+    held_out.targets["t1"] = np.array([data.targets["t1"].mean() + 1e-6])
+    validation = TaskTensors(held_out, held_out.X, find_units(data), network.columns, "pairs")
+    history = train(network, tensors, validation, Equal(), settings(max_epochs=1))
+    numerator, denominator = tensors.null_sums()
+    losses = torch.tensor(list(history[0]["validation"].values()))
+    assert history[0]["objective"] == pytest.approx(
+        (losses / (numerator / denominator)).mean().item(), rel=1e-5
+    )
+
+
+def test_tasks_without_rows_of_their_own_are_left_alone(recwarn: pytest.WarningsRecorder) -> None:
+    data = problems.own_rows(sizes=(25, 2, 40, 3))
+    data = data.subset(np.setdiff1d(np.arange(data.n_rows), data.rows["t1"]))
+    for cls in SHARINGS.values():
+        network, tensors = prepare(data, cls, "pairs")
+        before = copy.deepcopy(network)
+        train(network, tensors, tensors, Equal(), settings())
+        heads = [list(n.task_parameters("t1"))[-1] for n in (network, before)]
+        # Without labels nothing but the pull of soft sharing could move a task, and it does not reach heads.
+        assert torch.equal(*heads)
+    assert not recwarn.list
+
+
 def test_soft_sharing_between_its_limits() -> None:
     data = problems.wide()
     outcomes = {}
@@ -312,5 +353,6 @@ def test_batch_norm_statistics_belong_to_the_best_epoch() -> None:
     best = min(record["objective"] for record in history)
     assert history[-1]["objective"] > best
     numerator, denominator = validation.sums(network)
-    null = (validation.null_sums()[0] / denominator).detach()
+    null_sum, null_weight = tensors.null_sums()
+    null = null_sum / null_weight
     assert (numerator / denominator / null).mean().item() == pytest.approx(best, rel=1e-5)

@@ -5,7 +5,7 @@ import torch
 from scipy.stats import chisquare
 
 from polytask.errors import SettingError
-from polytask.training.sampling import TaskSampler, every_task_batches, row_batches, task_probabilities
+from polytask.training.sampling import TaskSampler, block_batches, row_batches, task_probabilities
 
 COUNTS = [400, 100, 20, 0]
 
@@ -60,14 +60,35 @@ def test_a_drawn_task_gives_distinct_rows_of_its_own() -> None:
         assert len(set(batch.tolist())) == 10
 
 
-def test_batches_of_every_task_hold_each_label_once() -> None:
-    counts = [40, 8, 3]
-    batches = every_task_batches(counts, 8, generator())
-    assert len(batches) == 5
-    assert sorted(torch.cat(batches).tolist()) == list(range(51))
+def test_blocks_hold_every_task_in_every_step() -> None:
+    counts = [40, 8, 0, 3, 12]
+    first = torch.tensor([0, 40, 48, 48, 51])
+    batches = block_batches(counts, 8, generator())
+    # 63 labels of four tasks, eight of each a step.
+    assert len(batches) == 2
     for batch in batches:
-        assert (batch < 40).sum() == 8
-        assert ((batch >= 40) & (batch < 48)).sum() in (1, 2)
+        assert batch.shape == (5, 8)
+        for t, (n, size) in enumerate(zip(counts, [8, 8, 0, 3, 6])):
+            labels = batch[t][batch[t] >= 0] - first[t]
+            assert len(labels) == size == len(set(labels.tolist()))
+            assert ((labels >= 0) & (labels < n)).all()
+
+
+def test_blocks_deal_a_tasks_labels_before_any_comes_again() -> None:
+    batches = block_batches([7, 200], 4, generator())
+    small = torch.cat([batch[0][batch[0] >= 0] for batch in batches])
+    large = torch.cat([batch[1] for batch in batches])
+    assert small.max() < 7
+    assert torch.bincount(small).max() - torch.bincount(small).min() <= 1
+    assert len(large) == len(set(large.tolist()))
+    assert large.min() >= 7
+
+
+def test_blocks_are_drawn_uniformly_and_anew() -> None:
+    stream = generator()
+    drawn = torch.cat([batch[1] for _ in range(400) for batch in block_batches([10, 50], 10, stream)])
+    assert chisquare(torch.bincount(drawn, minlength=60)[10:].numpy()).pvalue > 1e-3
+    assert not torch.equal(block_batches([10, 50], 10, stream)[0], block_batches([10, 50], 10, stream)[0])
 
 
 def test_settings_are_checked() -> None:

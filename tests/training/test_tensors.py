@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 
 from polytask.data import TaskData
-from polytask.sharing import HardSharing, Sharing
+from polytask.sharing import HardSharing, Sharing, SingleTask, SoftSharing
 from polytask.tasks import Task
 from polytask.training.losses import LOSS_FUNCTIONS
 from polytask.training.tensors import TaskTensors
@@ -92,6 +94,32 @@ def test_a_task_without_labels_in_the_batch_has_no_weight(name: str) -> None:
         assert (denominator > 0).tolist() == [True] + [False] * (len(data.tasks) - 1)
     else:
         assert (denominator > 0).tolist() == [0 in data.rows[t] for t in data.task_names]
+
+
+@pytest.mark.parametrize("cls", [HardSharing, SingleTask, SoftSharing])
+@pytest.mark.parametrize("mixed_kinds", [False, True])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_blocks_of_labels_are_the_labels(cls: Any, mixed_kinds: bool, weighted: bool) -> None:
+    """Padded blocks give the sums and gradients of the labels in them, for every architecture."""
+    data = problems.own_rows(mixed_kinds, sizes=(25, 4, 40))
+    if weighted:
+        rng = np.random.default_rng(0)
+        data.weights.update({t: rng.uniform(0.5, 2, size=len(w)) for t, w in data.weights.items()})
+    torch.manual_seed(0)
+    network = cls.for_table(4, {t.name: t.n_outputs for t in data.tasks}, hidden=(5,)).double()
+    tensors = TaskTensors(data, data.X, find_units(data), network.columns, "pairs", dtype=torch.float64)
+    index = torch.tensor([[3, 7, 24, -1], [25, 28, -1, -1], [29, 40, 68, 33]])
+    parameters = list(network.parameters())
+    results = []
+    for labels in (index, index[index >= 0]):
+        numerator, denominator = tensors.sums(network, labels)
+        results.append((numerator, denominator, *torch.autograd.grad(numerator.sum(), parameters)))
+    torch.testing.assert_close(results[0], results[1], rtol=0, atol=1e-10)
+    active = torch.tensor([True, False, True])
+    for found, expected in zip(tensors.sums(network, index, active), results[0]):
+        torch.testing.assert_close(found[active], expected[active], rtol=0, atol=1e-10)
+    everything = tensors.sums(network)
+    torch.testing.assert_close(everything, tensors.sums(network, torch.arange(69)), rtol=0, atol=1e-10)
 
 
 @pytest.mark.parametrize("name", PROBLEMS)

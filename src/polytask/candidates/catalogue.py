@@ -24,16 +24,7 @@ from polytask.candidates.pooled import Pooled
 from polytask.candidates.task_deviations import TaskDeviations
 from polytask.data import frames
 from polytask.errors import SettingError
-from polytask.linear import (
-    GroupLasso,
-    GroupLassoCV,
-    MeanRegularized,
-    MeanRegularizedCV,
-    TaskLasso,
-    TaskLassoCV,
-    TaskRidge,
-    TaskRidgeCV,
-)
+from polytask.linear import GroupLasso, MeanRegularized, TaskLasso, TaskRidge
 from polytask.tasks import Task
 
 _FOREST = [
@@ -54,8 +45,6 @@ _NETWORK = [
     {"weight_decay": 1e-3, "hidden": (128, 128)},
     {"weight_decay": 1e-1, "hidden": (32,)},
 ]
-#: Inner validation needs no more of a path than this; finer ones change no choice.
-_PATH = {"n_alphas": 30, "tol": 1e-3, "max_iter": 2000}
 _PENALTIES = [{"C": c} for c in (0.1, 1.0, 0.01, 10.0)]
 
 
@@ -90,21 +79,19 @@ def _smooth_deviations(task: Task) -> BaseEstimator | None:
 
 def _catalogue() -> dict[str, Candidate]:
     deviations = [{"deviation": d, "strength": s} for d, s in ((0.3, 0.1), (0.3, 1.0), (0.1, 0.1), (1.0, 0.1))]
-    soft = [{**setting, "soft_strength": s} for setting, s in zip(_NETWORK, (1e-2, 1e-1, 1e-3, 1e-2))]
+    soft = [{**setting, "soft_strength": s} for setting, s in zip(_NETWORK, (0.1, 1.0, 0.01, 0.1))]
     entries: list[Candidate] = [
-        Linear("ridge", "single", TaskRidgeCV, TaskRidge),
-        Linear("lasso", "single", partial(TaskLassoCV, **_PATH), TaskLasso),
-        Linear("relaxed lasso", "single", partial(TaskLassoCV, relax=0.0, **_PATH), partial(TaskLasso, relax=0.0)),
+        Linear("ridge", "single", TaskRidge, points=None),
+        Linear("lasso", "single", TaskLasso),
+        Linear("relaxed lasso", "single", partial(TaskLasso, relax=0.0)),
         PerTask("logistic", _logistic, _PENALTIES),
         PerTask("poisson", _poisson, [{"alpha": a} for a in (0.01, 1.0, 0.1, 1e-4)]),
         PerTask("forest", _forest, _FOREST),
         PerTask("boosting", _boosting, _BOOSTING),
         Network("network", "single", "single", _NETWORK),
-        Linear("group lasso", "sharing", partial(GroupLassoCV, **_PATH), GroupLasso),
-        Linear(
-            "relaxed group lasso", "sharing", partial(GroupLassoCV, relax=0.0, **_PATH), partial(GroupLasso, relax=0.0)
-        ),
-        Linear("mean-regularized", "sharing", MeanRegularizedCV, MeanRegularized, ("alpha", "sharing")),
+        Linear("group lasso", "sharing", GroupLasso),
+        Linear("relaxed group lasso", "sharing", partial(GroupLasso, relax=0.0)),
+        Linear("mean-regularized", "sharing", MeanRegularized, ("alpha", "sharing"), points=None),
         Pooled("mean-regularized logistic", _smooth_deviations, deviations),
         MultiOutput("joint forest", RandomForestRegressor(n_estimators=100), _FOREST),
         Pooled("pooled boosting", _boosting, _BOOSTING),

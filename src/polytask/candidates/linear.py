@@ -1,14 +1,21 @@
-"""The linear models of `polytask.linear` as candidates: a whole penalty path costs little more than one fit."""
+"""The linear models of `polytask.linear` as candidates: a whole path costs little more than one fit."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from polytask.candidates.base import Candidate, TaskModel, Tuned
+import numpy as np
+
+from polytask.candidates.base import Candidate, TaskModel, Tuned, fold_losses
 from polytask.data import TaskData
 from polytask.evaluation.folds import Fold
+from polytask.linear import LabelledTable, Moments, cv_errors, fold_moments
+from polytask.linear.paths import CoefPath
 from polytask.tasks import Task
+
+#: Inner validation needs no more of a path than this; finer ones change no choice.
+POINTS, PATH_TOL, PATH_ITERATIONS = 20, 1e-3, 2000
 
 
 class Linear(Candidate):
@@ -18,24 +25,24 @@ class Linear(Candidate):
     ----------
     name : str
     role : {"single", "sharing"}
-    search : callable
-        Makes the estimator that chooses its penalties on the folds given as ``cv``.
-    fixed : callable
+    model : callable
         Makes the estimator at given penalties.
-    chosen : sequence of str
-        Parameters of `fixed`, read as ``<parameter>_`` from the fitted search.
+    penalties : sequence of str
+        The parameters that a point of its grid holds.
+    points : int or None
+        Penalty levels of the grid; None = the model's own number.
     """
 
     def __init__(
         self,
         name: str,
         role: str,
-        search: Callable[..., Any],
-        fixed: Callable[..., Any],
-        chosen: Sequence[str] = ("alpha",),
+        model: Callable[..., Any],
+        penalties: Sequence[str] = ("alpha",),
+        points: int | None = POINTS,
     ) -> None:
-        self.name, self.role = name, role
-        self.search, self.fixed, self.chosen = search, fixed, tuple(chosen)
+        self.name, self.role, self.model = name, role, model
+        self.penalties, self.points = tuple(penalties), points
 
     def supports(self, task: Task) -> bool:
         return task.kind == "regression"
@@ -47,13 +54,56 @@ class Linear(Candidate):
         return []  # the path takes their place
 
     def tune(self, data: TaskData, folds: Sequence[Fold], seed: int, n_settings: int) -> Tuned:
-        search = self.search(cv=list(folds), standardize=True).fit(data)
-        setting = {name: _plain(getattr(search, f"{name}_")) for name in self.chosen}
-        return Tuned(setting, self.inner_losses(data, folds, setting, seed))
+        table = LabelledTable.from_task_data(data)
+        model = self._path_model()
+        grid = model.default_grid(Moments.from_table(table), self.points)
+        fitted: list[CoefPath] = []
+
+        def path(moments: Moments, points: np.ndarray) -> CoefPath:
+            fitted.append(model.coef_path(moments, points))
+            return fitted[-1]
+
+        errors = cv_errors(path, fold_moments(table, list(folds)), grid)
+        model._warn_if_unconverged(errors.worst_gap, " in inner validation")
+        best = errors.choose_per_task() if model.penalty_per_task else errors.choose_jointly()
+        return Tuned(self._setting(grid, best), _losses_at(best, data, folds, fitted))
 
     def fit(self, data: TaskData, setting: Any, seed: int) -> TaskModel:
-        return self.fixed(standardize=True, **setting).fit(data)
+        return self.model(standardize=True, **setting).fit(data)
+
+    def _path_model(self) -> Any:
+        model = self.model(standardize=True)
+        if "tol" in model.get_params():
+            model.set_params(tol=PATH_TOL, max_iter=PATH_ITERATIONS)
+        return model
+
+    def _setting(self, grid: np.ndarray, best: np.ndarray | int) -> dict[str, Any]:
+        """The chosen penalties as plain data."""
+        if isinstance(best, np.ndarray):
+            return {self.penalties[0]: grid[best, np.arange(grid.shape[1])].tolist()}
+        return dict(zip(self.penalties, np.atleast_1d(grid[best]).tolist()))
 
 
-def _plain(value: Any) -> Any:
-    return value.tolist() if hasattr(value, "tolist") else value
+class _Coefficients:
+    """Predictions by coefficients (q, p) and intercepts (q,)."""
+
+    def __init__(self, names: list[str], coef: np.ndarray, intercept: np.ndarray) -> None:
+        self.names, self.coef, self.intercept = names, coef, intercept
+
+    def predict_tasks(self, X: Any, rows: Any) -> dict[str, np.ndarray]:
+        k = {t: self.names.index(t) for t in rows}
+        return {t: np.asarray(X[r] @ self.coef[k[t]]) + self.intercept[k[t]] for t, r in rows.items()}
+
+
+def _losses_at(
+    best: np.ndarray | int, data: TaskData, folds: Sequence[Fold], fitted: Sequence[CoefPath]
+) -> dict[str, np.ndarray]:
+    """Inner validation losses of every labelled row at the chosen point of the path."""
+    names = data.task_names
+    points = np.broadcast_to(best, (len(names),))
+    out = {t: np.full(len(data.rows[t]), np.nan) for t in names}
+    for (train, test), path in zip(folds, fitted):
+        each = np.arange(len(names))
+        model = _Coefficients(names, path.coef[points, each], path.intercept[points, each])
+        fold_losses(model.predict_tasks, data, data.subset(train), test, out)
+    return out

@@ -58,7 +58,8 @@ def _refuse_infinite_entries(X: Any) -> None:
 def _check_column(name: str, values: np.ndarray) -> None:
     if values.dtype.kind == "M":
         raise DataError(
-            f"Feature '{name}' holds dates. Drop it, turn it into numbers (year, month, …), or name it as the time."
+            f"Feature '{name}' holds dates. Drop it, turn it into numbers (year, month, …), or name it as "
+            "the time."
         )
     if values.dtype.kind in "fiub":
         _refuse_infinite(name, values)
@@ -66,8 +67,8 @@ def _check_column(name: str, values: np.ndarray) -> None:
         _refuse_mixed_text(name, values)
     if _looks_like_id(values):
         warnings.warn(
-            f"Feature '{name}' looks like an identifier ({len(values)} different values in {len(values)} rows): "
-            "drop it unless it carries information.",
+            f"Feature '{name}' looks like an identifier ({len(values)} different values in {len(values)} "
+            "rows): drop it unless it carries information.",
             PolytaskWarning,
             stacklevel=4,
         )
@@ -79,13 +80,13 @@ def _refuse_infinite(name: str, values: np.ndarray) -> None:
     rows = np.flatnonzero(np.isinf(values))
     if len(rows):
         raise DataError(
-            f"Feature '{name}' has {len(rows)} infinite values, first in row {rows[0]}; correct them or leave them "
-            "empty."
+            f"Feature '{name}' has {len(rows)} infinite values, first in row {rows[0]}; correct them or "
+            "leave them empty."
         )
     rows = np.flatnonzero(beyond(values))
     raise DataError(
-        f"Feature '{name}' has {len(rows)} values beyond ±{LARGEST:g}, first in row {rows[0]}, too large to compute "
-        "with; correct them or change its unit."
+        f"Feature '{name}' has {len(rows)} values beyond ±{LARGEST:g}, first in row {rows[0]}, too large to "
+        "compute with; correct them or change its unit."
     )
 
 
@@ -125,7 +126,9 @@ def refuse_targets_among_features(X: Any, targets: dict[str, np.ndarray]) -> Non
         values = frames.column(X, feature) if names else X[:, j]
         for name, y in targets.items():
             if _same_values(values, y):
-                raise DataError(f"Feature '{feature}' is a copy of target '{name}' (leakage); drop it from X.")
+                raise DataError(
+                    f"Feature '{feature}' is a copy of target '{name}' (leakage); drop it from X."
+                )
 
 
 def _same_values(x: np.ndarray, y: np.ndarray) -> bool:
@@ -142,7 +145,9 @@ def stack_tables(tables: dict[str, Any]) -> Any:
     names = frames.column_names(first)
     for task, X in tables.items():
         if frames.is_frame(X) != (names is not None) or sp.issparse(X) != sp.issparse(first):
-            raise DataError(f"Tasks '{first_name}' and '{task}' bring different kinds of tables; convert one of them.")
+            raise DataError(
+                f"Tasks '{first_name}' and '{task}' bring different kinds of tables; convert one of them."
+            )
         check_same_columns(X, names, first.shape[1], f"X of task '{task}'", f"that of task '{first_name}'")
     if names is not None:
         parts = [nw.from_native(X, eager_only=True).select(names) for X in tables.values()]

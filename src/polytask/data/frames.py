@@ -37,7 +37,9 @@ def check_table(X: Any, what: str = "X") -> Any:
     elif hasattr(X, "columns"):
         _refuse_duplicates([str(c) for c in X.columns], what)
         if not is_frame(X):
-            raise DataError(f"{what}: a {type(X).__name__} is not an eager table; collect or convert it first.")
+            raise DataError(
+                f"{what}: a {type(X).__name__} is not an eager table; collect or convert it first."
+            )
         table = _text_names(X)
     else:
         table = np.asarray(X)
@@ -118,8 +120,10 @@ def frame_like(reference: Any, columns: dict[str, np.ndarray]) -> Any:
     """A table with these columns in the kind of `reference`: a frame of the same library, or a 2-D array."""
     if is_frame(reference) or is_series(reference):
         native = nw.from_native(reference, eager_only=True, allow_series=True)
-        frame = nw.from_dict({k: list(v) if v.dtype == object else v for k, v in columns.items()},
-                             backend=native.implementation).to_native()
+        frame = nw.from_dict(
+            {k: list(v) if v.dtype == object else v for k, v in columns.items()},
+            backend=native.implementation,
+        ).to_native()
         if hasattr(reference, "index") and hasattr(frame, "index") and len(reference) == len(frame):
             frame.index = reference.index
         return frame
@@ -144,7 +148,9 @@ def is_missing(values: np.ndarray) -> np.ndarray:
         return np.zeros(values.shape, dtype=bool)
     if values.dtype.kind in "mM":
         return np.isnat(values)
-    flat = [v is None or (isinstance(v, str) and not v.strip()) or _not_equal_to_itself(v) for v in values.ravel()]
+    flat = [
+        v is None or (isinstance(v, str) and not v.strip()) or _not_equal_to_itself(v) for v in values.ravel()
+    ]
     return np.array(flat, dtype=bool).reshape(values.shape)
 
 

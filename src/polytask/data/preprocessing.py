@@ -80,7 +80,9 @@ def default_preprocessing(X: Any) -> Any:
         steps.append(("numbers", make_pipeline(imputer, StandardScaler()), list(numeric)))
     if other:
         one_hot = OneHotEncoder(
-            handle_unknown="infrequent_if_exist", max_categories=MAX_CATEGORIES, sparse_output=False,
+            handle_unknown="infrequent_if_exist",
+            max_categories=MAX_CATEGORIES,
+            sparse_output=False,
             feature_name_combiner=category_name,
         )
         steps.append(("categories", one_hot, other))
@@ -137,8 +139,8 @@ def _as_numbers(values: np.ndarray, name: str) -> np.ndarray:
     if bad.any():
         row = int(np.flatnonzero(bad)[0])
         raise DataError(
-            f"Feature '{name}' was numeric when the model was fitted but holds text in {int(bad.sum())} rows, "
-            f"first in row {row}: {values[row]!r}."
+            f"Feature '{name}' was numeric when the model was fitted but holds text in {int(bad.sum())} "
+            f"rows, first in row {row}: {values[row]!r}."
         )
     return numbers
 

@@ -29,7 +29,8 @@ class TargetScaler:
         tasks = [t.name for t in data.tasks if t.kind == "regression" and t.scale]
         if data.form == "long" and tasks:
             pooled = _moments(
-                np.concatenate([data.targets[t] for t in tasks]), np.concatenate([data.weights[t] for t in tasks])
+                np.concatenate([data.targets[t] for t in tasks]),
+                np.concatenate([data.weights[t] for t in tasks]),
             )
             found = dict.fromkeys(tasks, pooled)
         else:

@@ -48,7 +48,11 @@ def infer_kind(values: np.ndarray, name: str) -> str:
     if values.dtype.kind == "M":
         raise DataError(f"Target '{name}' holds dates; a target must be numbers or labels.")
     if values.dtype.kind in "fiu":
-        return "binary" if len(np.unique(present)) == 2 and set(np.unique(present)) <= {0.0, 1.0} else "regression"
+        return (
+            "binary"
+            if len(np.unique(present)) == 2 and set(np.unique(present)) <= {0.0, 1.0}
+            else "regression"
+        )
     if all(isinstance(v, (bool, np.bool_)) for v in present):
         return "binary"
     return _kind_of_objects(present, values, name)
@@ -62,13 +66,15 @@ def _kind_of_objects(present: np.ndarray, values: np.ndarray, name: str) -> str:
     if n_bad and n_bad < 0.5 * len(present):
         row = int(np.flatnonzero(bad)[0])
         raise DataError(
-            f"Target '{name}' holds numbers but also text in {n_bad} of {len(present)} rows, first in row {row}: "
-            f"{values[row]!r}. Correct these entries or leave them empty (missing)."
+            f"Target '{name}' holds numbers but also text in {n_bad} of {len(present)} rows, first in row "
+            f"{row}: {values[row]!r}. Correct these entries or leave them empty (missing)."
         )
     n_labels = len({str(v) for v in present})
     if n_labels > MAX_CLASSES:
         hint = "convert it to numbers" if not n_bad else "drop it or group its labels"
-        raise DataError(f"Target '{name}' holds {n_labels} different texts, too many for class labels: {hint}.")
+        raise DataError(
+            f"Target '{name}' holds {n_labels} different texts, too many for class labels: {hint}."
+        )
     return "binary" if n_labels <= 2 else "multiclass"
 
 
@@ -96,8 +102,8 @@ def encode(task: Task, values: np.ndarray) -> tuple[Task, np.ndarray, np.ndarray
     two_dimensional = task.kind == "multilabel" or (task.soft and task.kind == "multiclass")
     if values.ndim != (2 if two_dimensional else 1):
         raise DataError(
-            f"Task '{task.name}' ({task.kind}) needs a target of {'two dimensions' if two_dimensional else 'one dimension'}, "
-            f"got shape {values.shape}."
+            f"Task '{task.name}' ({task.kind}) needs a target of "
+            f"{'two dimensions' if two_dimensional else 'one dimension'}, got shape {values.shape}."
         )
     if two_dimensional:
         return _encode_table(task, values)
@@ -146,7 +152,9 @@ def _encode_labels(task: Task, values: np.ndarray) -> tuple[Task, np.ndarray, np
     code = {label: i for i, label in enumerate(task.classes or ())}
     unknown = sorted({str(v) for v in present if v not in code})
     if unknown:
-        raise DataError(f"Task '{task.name}': labels {_shown(unknown)} are not among its classes {_shown(task.classes)}.")
+        raise DataError(
+            f"Task '{task.name}': labels {_shown(unknown)} are not among its classes {_shown(task.classes)}."
+        )
     codes = np.array([code[v] for v in present], dtype=np.int64)
     return task, labelled, codes.astype(np.float64) if task.kind == "binary" else codes
 
@@ -156,34 +164,44 @@ def _encode_table(task: Task, values: np.ndarray) -> tuple[Task, np.ndarray, np.
     if task.classes is None:
         task = task.with_(classes=tuple(range(table.shape[1])))
     if len(task.classes or ()) != table.shape[1]:
-        raise DataError(f"Task '{task.name}' names {len(task.classes or ())} classes but has {table.shape[1]} columns.")
+        raise DataError(
+            f"Task '{task.name}' names {len(task.classes or ())} classes but has {table.shape[1]} columns."
+        )
     labelled = np.flatnonzero(~np.isnan(table).all(axis=1))
     y = table[labelled]
     present = y[~np.isnan(y)]
     check_finite(present, task.name)
     allowed = ((present >= 0) & (present <= 1)) if task.soft else np.isin(present, (0.0, 1.0))
     if not allowed.all():
-        raise DataError(f"Task '{task.name}' ({task.kind}): entries must be {'in [0, 1]' if task.soft else '0 or 1'}.")
+        raise DataError(
+            f"Task '{task.name}' ({task.kind}): entries must be {'in [0, 1]' if task.soft else '0 or 1'}."
+        )
     if task.kind == "multiclass" and not np.allclose(y.sum(axis=1), 1.0, atol=1e-6):
-        raise DataError(f"Task '{task.name}' (soft multiclass): the probabilities of each row must sum to one.")
+        raise DataError(
+            f"Task '{task.name}' (soft multiclass): the probabilities of each row must sum to one."
+        )
     return task, labelled, y
 
 
 def beyond(values: np.ndarray) -> np.ndarray:
     """Mask of the numbers too large to compute with, infinite ones among them."""
-    return np.abs(values.astype(np.float64, copy=False)) > LARGEST  # float32 holds no number as large as the bound
+    return (
+        np.abs(values.astype(np.float64, copy=False)) > LARGEST
+    )  # float32 holds no number as large as the bound
 
 
 def check_finite(values: np.ndarray, name: str) -> None:
     """Refuse infinite values and those whose squares would overflow."""
     n_infinite = int(np.isinf(values).sum())
     if n_infinite:
-        raise DataError(f"Target '{name}' has {n_infinite} infinite values; correct them or leave them empty.")
+        raise DataError(
+            f"Target '{name}' has {n_infinite} infinite values; correct them or leave them empty."
+        )
     n_huge = int(beyond(values).sum())
     if n_huge:
         raise DataError(
-            f"Target '{name}' has {n_huge} values beyond ±{LARGEST:g}, too large to compute with; correct them or "
-            "change its unit."
+            f"Target '{name}' has {n_huge} values beyond ±{LARGEST:g}, too large to compute with; correct "
+            "them or change its unit."
         )
 
 
@@ -196,7 +214,9 @@ def check_varies(task: Task, y: np.ndarray) -> str | None:
     flat = y.argmax(axis=1) if y.ndim == 2 else y
     if (flat == flat[0]).all():
         if task.is_classification and task.classes is not None and not task.soft:
-            return f"Target '{task.name}' has one label only ({task.classes[int(flat[0])]!r}) in {len(y)} rows."
+            return (
+                f"Target '{task.name}' has one label only ({task.classes[int(flat[0])]!r}) in {len(y)} rows."
+            )
         return f"Target '{task.name}' is constant ({float(flat[0]):g}) in all of its {len(y)} rows."
     return None
 

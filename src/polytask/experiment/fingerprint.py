@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def fingerprint(plan: Plan) -> str:
-    """Changes with anything that changes a result: data, folds, candidates with their settings, preprocessing."""
+    """Changes with anything that changes a result: data, folds, candidates, settings, preprocessing."""
     head = [__version__, plan.seed, plan.inner_folds, plan.settings, plan.preprocessing, plan.candidates]
     digest = hashlib.sha256(describe(head).encode())
     _add_data(digest, plan.data)
@@ -50,7 +50,11 @@ def describe(value: Any) -> str:
 def _describe_code(value: Any) -> str:
     """A class or function by its name; the code of a function too, since two lambdas share one name."""
     code = getattr(value, "__code__", None)
-    text = "" if code is None else f"{code.co_code.hex()}{[c for c in code.co_consts if not inspect.iscode(c)]!r}"
+    text = (
+        ""
+        if code is None
+        else f"{code.co_code.hex()}{[c for c in code.co_consts if not inspect.iscode(c)]!r}"
+    )
     return f"{getattr(value, '__module__', '')}.{getattr(value, '__qualname__', type(value).__name__)}{text}"
 
 
@@ -75,4 +79,6 @@ def _table_bytes(X: Any) -> bytes:
 
 
 def _array_bytes(values: np.ndarray) -> bytes:
-    return repr(values.tolist()).encode() if values.dtype == object else np.ascontiguousarray(values).tobytes()
+    return (
+        repr(values.tolist()).encode() if values.dtype == object else np.ascontiguousarray(values).tobytes()
+    )

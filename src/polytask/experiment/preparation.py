@@ -1,4 +1,4 @@
-"""What is settled before a comparison begins: settings, outer folds, the tasks and candidates that take part."""
+"""What is settled before a comparison begins: settings, outer folds, tasks and candidates."""
 
 from __future__ import annotations
 
@@ -19,17 +19,32 @@ SIDES = ("single", "sharing")
 
 
 def check_settings(
-    data: TaskData, folds: int, repeats: int, inner: int, settings: int, level: float, seed: int, budget: float | None
+    data: TaskData,
+    folds: int,
+    repeats: int,
+    inner: int,
+    settings: int,
+    level: float,
+    seed: int,
+    budget: float | None,
 ) -> None:
     """Refuse settings of `compare` that cannot work, naming the setting."""
     if not isinstance(data, TaskData):
         raise SettingError(
-            "compare needs a TaskData: TaskData.from_frame(frame, targets=[...]), from_wide, from_long or from_dict."
+            "compare needs a TaskData: TaskData.from_frame(frame, targets=[...]), from_wide, from_long or "
+            "from_dict."
         )
     if len(data.tasks) < 2:
-        raise DataError(f"There is {len(data.tasks)} task; a comparison needs at least two tasks that could share.")
-    wanted = (("folds", folds, 2), ("repeats", repeats, 1), ("inner_folds", inner, 1), ("settings", settings, 1),
-              ("seed", seed, 0))
+        raise DataError(
+            f"There is {len(data.tasks)} task; a comparison needs at least two tasks that could share."
+        )
+    wanted = (
+        ("folds", folds, 2),
+        ("repeats", repeats, 1),
+        ("inner_folds", inner, 1),
+        ("settings", settings, 1),
+        ("seed", seed, 0),
+    )
     for name, value, least in wanted:
         if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < least:
             raise SettingError(f"{name} must be a whole number of at least {least}, got {value!r}.")
@@ -63,8 +78,8 @@ def outer_folds(
     if left_out:
         shown = "; ".join(f"'{t}': {why}" for t, why in list(left_out.items())[:3])
         warnings.warn(
-            f"{len(left_out)} of {len(data.tasks)} tasks are left out of the comparison (they are still predicted): "
-            f"{shown}.",
+            f"{len(left_out)} of {len(data.tasks)} tasks are left out of the comparison (they are still "
+            f"predicted): {shown}.",
             PolytaskWarning,
             stacklevel=3,
         )
@@ -74,14 +89,15 @@ def outer_folds(
 def both_sides(models: Sequence[Any] | None, data: TaskData) -> list[Candidate]:
     """The candidates that suit the data; raises unless every task has a single-task and a sharing one.
 
-    Candidates of the default catalogue that do not suit are left out silently, those the user named with a warning.
+    Candidates of the default catalogue that do not suit are left out silently, named ones with a warning.
     """
     named = named_candidates(models)
     candidates = suitable(named, data)
     unused = [c.name for c in named if c not in candidates]
     if models is not None and unused:
         warnings.warn(
-            f"Candidates that cannot learn these tasks or this form of data are left out: {', '.join(unused)}.",
+            "Candidates that cannot learn these tasks or this form of data are left out: "
+            f"{', '.join(unused)}.",
             PolytaskWarning,
             stacklevel=3,
         )
@@ -106,15 +122,15 @@ def suitable(candidates: Sequence[Candidate], data: TaskData) -> list[Candidate]
 
 
 def _refuse_untunable(data: TaskData, outer: Sequence[Sequence[Fold]]) -> None:
-    """Inner validation needs two groups (times) in every training set, or it would validate on known groups."""
+    """Inner validation needs two groups or times in every training set, or it would test on known ones."""
     if data.groups is None and data.time is None:
         return
     what, least = ("groups", 2) if data.time is None else ("different times", 1)
     for train, _ in (fold for repeat in outer for fold in repeat):
         if most_folds(data.subset(train)) < least:
             raise DataError(
-                f"A training set of {len(train)} rows has too few {what} to be split again for tuning; use other folds "
-                f"or data with more {what}."
+                f"A training set of {len(train)} rows has too few {what} to be split again for tuning; use "
+                f"other folds or data with more {what}."
             )
 
 

@@ -30,7 +30,11 @@ def recorded() -> Iterator[list[str]]:
         try:
             yield messages
         finally:
-            told = (" ".join(str(w.message).split()) for w in caught if not issubclass(w.category, _OF_NO_USE_HERE))
+            told = (
+                " ".join(str(w.message).split())
+                for w in caught
+                if not issubclass(w.category, _OF_NO_USE_HERE)
+            )
             messages += list(dict.fromkeys(told))[:KEPT]
 
 

@@ -18,7 +18,17 @@ from polytask.experiment.fingerprint import fingerprint
 from polytask.experiment.units import Plan, Unit
 from polytask.files import write_atomic
 
-_PLAIN = ("repeat", "fold", "candidate", "setting", "inner_null", "seconds", "settings_tried", "history", "warnings")
+_PLAIN = (
+    "repeat",
+    "fold",
+    "candidate",
+    "setting",
+    "inner_null",
+    "seconds",
+    "settings_tried",
+    "history",
+    "warnings",
+)
 
 
 class Store:
@@ -45,7 +55,8 @@ class Store:
         (self.folder / "units").mkdir(parents=True, exist_ok=True)
         if self._state.exists() and self._read_state()["fingerprint"] != self.fingerprint:
             raise ModelFolderError(
-                f"Folder '{folder}' holds a comparison of other data or settings; choose another folder or delete it."
+                f"Folder '{folder}' holds a comparison of other data or settings; choose another folder or "
+                "delete it."
             )
 
     def remember(self, plan: Plan, notes: list[str]) -> None:

@@ -82,17 +82,30 @@ def _run(plan: Plan, repeat: int, fold: int, candidate: Candidate) -> Unit:
         position = np.full(data.n_rows, -1)
         position[test] = np.arange(len(test))
         features = as_features(transformer.transform(frames.take_rows(data.X, test)))
-        predictions = scaler.inverse(model.predict_tasks(features, {t: position[r] for t, r in wanted.items()}))
+        predictions = scaler.inverse(
+            model.predict_tasks(features, {t: position[r] for t, r in wanted.items()})
+        )
     except PolytaskError as error:
         raise type(error)(f"Candidate '{candidate.name}' (repeat {repeat}, fold {fold}): {error}") from error
     except Exception as error:
         raise PolytaskError(
-            f"Candidate '{candidate.name}' failed (repeat {repeat}, fold {fold}): {type(error).__name__}: {error}"
+            f"Candidate '{candidate.name}' failed (repeat {repeat}, fold {fold}): "
+            f"{type(error).__name__}: {error}"
         ) from error
     null = {t: mean_loss(v) for t, v in null_losses(part, inner).items()}
     tried = min(plan.settings, max(1, len(candidate.settings(part, plan.settings))))
-    return Unit(repeat, fold, candidate.name, tuned.setting, predictions, tuned.inner, null,
-                time.perf_counter() - start, tried, getattr(model, "history_", None))
+    return Unit(
+        repeat,
+        fold,
+        candidate.name,
+        tuned.setting,
+        predictions,
+        tuned.inner,
+        null,
+        time.perf_counter() - start,
+        tried,
+        getattr(model, "history_", None),
+    )
 
 
 def prepare(data: TaskData, preprocessing: Any) -> tuple[TaskData, Any, TargetScaler]:
@@ -111,5 +124,5 @@ def as_features(table: Any) -> Any:
 
 
 def inner_folds(data: TaskData, n: int, seed: int) -> list[Fold]:
-    """Inner folds; one means a single hold-out split. Fewer where the rows, groups or times are too few for `n`."""
+    """Inner folds, fewer where rows, groups or times are too few for `n`; one means a hold-out split."""
     return [holdout(data, seed)] if n == 1 else make_folds(data, min(n, most_folds(data)), seed)

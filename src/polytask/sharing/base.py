@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -121,10 +121,21 @@ class Sharing(nn.Module, ABC):
         """Whether every task has a network of its own and `own_blocks` computes them all together."""
         return False
 
-    def own_blocks(self, x: Tensor) -> Tensor:
-        """Outputs of every task for rows of its own: (T, m, …) → (T, m, widest output), zero beyond a task's width.
+    def own_blocks(self, x: Tensor, tasks: Sequence[int] | None = None) -> Tensor:
+        """Outputs of tasks for rows of their own.
 
-        Blocks may hold rows that nobody asked for, to fill them up: no row's output may depend on another row.
+        Blocks may hold rows that only fill them up: no row's output may depend on another row.
+
+        Parameters
+        ----------
+        x : Tensor of shape (T, m, …)
+        tasks : sequence of int, optional
+            Positions of the T tasks that are asked for; the others are not computed. None: all.
+
+        Returns
+        -------
+        Tensor of shape (T, m, widest output)
+            Zero beyond a task's width.
         """
         raise NotImplementedError(f"{type(self).__name__} takes rows and their tasks: own(x, task_of_row).")
 

@@ -67,9 +67,9 @@ class TaskNetworks(nn.Module):
         """Only where it is known that no row's output depends on another row."""
         return self.encoders.path == "batched"
 
-    def own_blocks(self, x: Tensor) -> Tensor:
+    def own_blocks(self, x: Tensor, tasks: Sequence[int] | None = None) -> Tensor:
         """See `Sharing.own_blocks`."""
-        return self.towers.own_grouped(self.encoders.forward_stacked(x))
+        return self.towers.own_grouped(self.encoders.forward_stacked(x, tasks), tasks)
 
     def parameters_of(self, task: str) -> Iterator[nn.Parameter]:
         yield from self.encoders.members[self.tasks.index(task)].parameters()

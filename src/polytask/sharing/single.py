@@ -75,8 +75,8 @@ class SingleTask(Sharing):
     def takes_blocks(self) -> bool:
         return self.networks.takes_blocks
 
-    def own_blocks(self, x: Tensor) -> Tensor:
-        return self.networks.own_blocks(x)
+    def own_blocks(self, x: Tensor, tasks: Sequence[int] | None = None) -> Tensor:
+        return self.networks.own_blocks(x, tasks)
 
     def shared_parameters(self) -> Iterator[nn.Parameter]:
         return iter(())

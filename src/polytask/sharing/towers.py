@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import cast
 
 import torch
@@ -94,14 +94,22 @@ class Towers(nn.Module):
                 out = out.index_copy(0, rows, nn.functional.pad(part, (0, out.shape[1] - width)))
         return out
 
-    def own_grouped(self, x: Tensor) -> Tensor:
-        """As `own` for rows that are grouped by task already: (T, m, d) → (T, m, widest output)."""
-        parts = self._per_group(x)
-        if len(parts) == 1:
+    def own_grouped(self, x: Tensor, tasks: Sequence[int] | None = None) -> Tensor:
+        """As `own` for rows that are grouped by task already: (T, m, d) → (T, m, widest output).
+
+        `tasks` are the positions of the tasks in `x`; None: all of them.
+        """
+        if tasks is None:
+            parts = self._per_group(x)
+            inverse = self._inverse
+        else:
+            parts, order = self._some(x, tasks)
+            inverse = torch.argsort(torch.tensor(order, device=x.device))
+        if len(self.groups) == 1:
             return parts[0]
         widest = max(self.widths)
         padded = [nn.functional.pad(part, (0, widest - part.shape[-1])) for part in parts]
-        return torch.cat(padded)[self._inverse]
+        return torch.cat(padded)[inverse]
 
     def _per_group(self, x: Tensor) -> list[Tensor]:
         """Outputs of each group from an input per task: (T, n, d) → (tasks of the group, n, width)."""
@@ -109,6 +117,18 @@ class Towers(nn.Module):
             return [self.groups[0].forward_stacked(x)]
         inputs = x[self._order].split([len(names) for names in self.group_tasks])
         return [group.forward_stacked(part) for group, part in zip(self.groups, inputs)]
+
+    def _some(self, x: Tensor, tasks: Sequence[int]) -> tuple[list[Tensor], list[int]]:
+        """The same for some tasks, and the positions in `x` that the outputs are for, in their order."""
+        parts, order = [], []
+        places = [self.place[self.tasks[t]] for t in tasks]
+        for g, group in enumerate(self.groups):
+            mine = [i for i, place in enumerate(places) if place[0] == g]
+            if mine:
+                inputs = x if len(mine) == len(tasks) else x[mine]
+                parts.append(group.forward_stacked(inputs, [places[i][1] for i in mine]))
+                order += mine
+        return parts, order
 
     def _own_group(self, g: int, x: Tensor, member: Tensor) -> Tensor:
         group, width = self.groups[g], self.widths[g]

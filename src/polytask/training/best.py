@@ -23,9 +23,11 @@ class BestWeights:
     """
 
     def __init__(self, blocks: Sequence[Block], sharing: Sharing) -> None:
-        self.blocks, self.sharing = blocks, sharing
+        self.blocks = blocks
+        # Looked up once: a walk through many tasks' networks takes longer than a copy of the weights.
+        self._live = list(sharing.buffers())
         self.values = [block.values.clone() for block in blocks]
-        self.buffers = [buffer.clone() for buffer in sharing.buffers()]
+        self.buffers = [buffer.clone() for buffer in self._live]
 
     def keep(self, tasks: np.ndarray | None = None) -> None:
         """Copy the present weights: all of them, or those of the tasks in a mask of shape (T,)."""
@@ -36,14 +38,14 @@ class BestWeights:
             chosen = torch.as_tensor(tasks, device=block.owners.device)
             rows = chosen[block.owners.clamp(min=0)] & (block.owners != SHARED)
             best[rows] = block.values[rows]
-        for kept, buffer in zip(self.buffers, self.sharing.buffers()):
+        for kept, buffer in zip(self.buffers, self._live):
             kept.copy_(buffer)
 
     def restore(self) -> None:
         """Bring the kept weights back."""
         for best, block in zip(self.values, self.blocks):
             block.values.copy_(best)
-        for kept, buffer in zip(self.buffers, self.sharing.buffers()):
+        for kept, buffer in zip(self.buffers, self._live):
             buffer.copy_(kept)
 
     def state_dict(self) -> dict[str, Tensor]:

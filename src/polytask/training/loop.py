@@ -15,8 +15,8 @@ from polytask.sharing import Sharing
 from polytask.training.best import BestWeights
 from polytask.training.clipping import clip_gradients
 from polytask.training.logs import append_line, shown
-from polytask.training.optimizer import BlockAdamW
 from polytask.training.modes import Modes
+from polytask.training.optimizer import BlockAdamW
 from polytask.training.packing import Block, packed
 from polytask.training.randomness import seeded
 from polytask.training.resuming import resume_run, save_run
@@ -58,8 +58,8 @@ def train(
     -------
     list of dict
         Per epoch: "epoch", "learning_rate", "train" and "validation" (loss of each task, None where it
-        has no labels), "objective" (mean relative validation loss). Training losses are from before
-        each step.
+        has no labels, or where it has stopped and is no longer computed), "objective" (mean relative
+        validation loss). Training losses are from before each step.
 
     Raises
     ------
@@ -113,8 +113,7 @@ class Run:
         self.modes = Modes(sharing)
         self.stopping: EarlyStopping | None = None
         if validation is not None:
-            null_losses = ratio(*validation.null_sums())
-            self.stopping = EarlyStopping(null_losses, settings.patience, self.mode)
+            self.stopping = EarlyStopping(_references(data, validation), settings.patience, self.mode)
 
     # ------------------------------------------------------------------ an epoch
 
@@ -126,7 +125,7 @@ class Run:
         numerator = torch.zeros(len(self.data.tasks), dtype=self.data.dtype, device=self.data.device)
         denominator = torch.zeros_like(numerator)
         sampling, size = self.settings.sampling, self.settings.batch_size
-        for index in draw_batches(self.data, sampling, size, self.sharing.takes_blocks, self.generator):
+        for index in draw_batches(self.data, sampling, size, self.generator):
             n, d = self._step(index.to(self.data.device), rate, active)
             numerator += n
             denominator += d
@@ -145,7 +144,7 @@ class Run:
     def _step(self, index: Tensor, rate: float, active: Tensor | None) -> tuple[Tensor, Tensor]:
         """One step of the optimizer; returns the batch's sums of losses and of weights per task."""
         self.optimizer.zero_grad()
-        numerator, denominator = self.data.sums(self.sharing, index)
+        numerator, denominator = self.data.sums(self.sharing, index, active)
         present = self._present(denominator, active)
         losses = self._losses(numerator, denominator, present)
         if len(losses):
@@ -225,6 +224,16 @@ class Run:
 
     def _by_task(self, losses: np.ndarray) -> dict[str, float | None]:
         return {t: None if np.isnan(v) else v for t, v in zip(self.data.tasks, losses.tolist())}
+
+
+def _references(data: TaskTensors, validation: TaskTensors) -> np.ndarray:
+    """The null model's loss of each task, NaN for those without validation labels.
+
+    On the training labels: the one on two or three validation labels can be almost zero, and a task's
+    relative loss would then outweigh all others' together.
+    """
+    train, held_out = ratio(*data.null_sums()), ratio(*validation.null_sums())
+    return np.where(np.isnan(held_out) | np.isnan(train), held_out, train)
 
 
 def ratio(numerator: Tensor, denominator: Tensor) -> np.ndarray:

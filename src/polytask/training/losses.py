@@ -12,13 +12,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from polytask.tasks import HUBER_DELTA
+
 Loss = Callable[[Tensor, Tensor], Tensor]
 
 #: γ of the focal loss, the value of the paper.
 FOCAL_GAMMA = 2.0
-
-#: Where the Huber loss turns from squared to absolute, in units of the scaled target.
-HUBER_DELTA = 1.0
 
 
 def squared_error(output: Tensor, target: Tensor) -> Tensor:

@@ -103,9 +103,10 @@ class BlockAdamW:
             return
         rows = mask.nonzero().squeeze(1)
         steps[rows] += 1
-        tables = [table.index_select(0, rows) for table in (block.values, block.grads, first, second, steps)]
-        _adamw(*tables, lr, self.weight_decay)
-        for table, changed in ((block.values, tables[0]), (first, tables[2]), (second, tables[3])):
+        tables = (block.values, first, second)
+        values, m, v = (table.index_select(0, rows) for table in tables)
+        _adamw(values, block.grads.index_select(0, rows), m, v, steps[rows], lr, self.weight_decay)
+        for table, changed in zip(tables, (values, m, v)):
             table.index_copy_(0, rows, changed)
 
     def state_dict(self) -> dict[str, Tensor]:
@@ -126,7 +127,13 @@ class BlockAdamW:
 
 
 def _adamw(
-    values: Tensor, grads: Tensor, first: Tensor, second: Tensor, steps: Tensor, lr: float, weight_decay: float
+    values: Tensor,
+    grads: Tensor,
+    first: Tensor,
+    second: Tensor,
+    steps: Tensor,
+    lr: float,
+    weight_decay: float,
 ) -> None:
     """A step of AdamW in place; `steps` of shape (R, 1) counts each row's own, with this one."""
     first.lerp_(grads, 1 - BETA1)

@@ -157,21 +157,11 @@ class TaskSampler:
 
 
 def draw_batches(
-    data: TaskTensors,
-    sampling: str | TaskSampler,
-    batch_size: int,
-    apart: bool,
-    generator: torch.Generator,
+    data: TaskTensors, sampling: str | TaskSampler, batch_size: int, generator: torch.Generator
 ) -> list[Tensor]:
-    """The batches of an epoch, as units of `data`; see `Training.sampling`.
-
-    `apart` says that every task has a network of its own.
-    """
+    """The batches of an epoch, as units of `data`; see `Training.sampling`."""
     if isinstance(sampling, TaskSampler):
         return sampling.batches(data.pair_counts, batch_size, generator)
-    if sampling == "every_task" or (sampling == "auto" and data.layout == "pairs" and apart):
-        # Networks of their own need rows of their task in every step.
-        return block_batches(
-            data.pair_counts, max(FEWEST_ROWS, batch_size // len(data.tasks)), generator
-        )
+    if sampling == "every_task" or (sampling == "auto" and data.layout == "pairs"):
+        return block_batches(data.pair_counts, max(FEWEST_ROWS, batch_size // len(data.tasks)), generator)
     return row_batches(data.n_units, batch_size, generator)

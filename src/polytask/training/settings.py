@@ -35,8 +35,9 @@ class Training:
         See `polytask.training.stopping`.
     sampling : "rows", "every_task" or TaskSampler
         "rows": batches of rows at random. "every_task": batches that hold all tasks, for tasks with rows of
-        their own. A sampler draws tasks first. "auto" is "every_task" for tasks with rows of their own
-        that share nothing, else "rows".
+        their own: `batch_size` divided among them, but at least 32 rows of each (all where a task has
+        fewer). A sampler draws tasks first. "auto" is "every_task" for tasks with rows of their own, else
+        "rows": two rows of each of 65 tasks make a noisy gradient for the heads and many small steps.
     device : str
         "auto", "cpu", "cuda", "cuda:1", "mps". "auto" takes a GPU where there is one.
     checkpoint : path or None

@@ -4,8 +4,9 @@
 ends when all have left. Where nothing is shared every task goes back to its own best epoch, which is what
 training it alone would give. "joint": training ends when the mean over tasks of the relative validation loss
 (1 = the null model's) has not improved for `patience` epochs, and the whole network goes back to that epoch.
-Where parameters are shared the weights always go back to the best *joint* epoch, since a head fits only
-the encoder it was trained with; "per_task" then only decides how long a task pulls at the encoder.
+Where parameters are shared, or pulled towards each other, the weights always go back to the best *joint*
+epoch, since a head fits only the encoder it was trained with; "per_task" then only decides how long a task
+pulls at the encoder.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ MODES = ("auto", "joint", "per_task")
 
 
 def stopping_mode(mode: str, anything_shared: bool) -> str:
-    """ "auto" is "joint" where parameters are shared: a few validation rows per task make a noisy judge."""
+    """ "auto" is "joint" where tasks influence each other: a task's few validation rows are a noisy judge."""
     if mode not in MODES:
         raise SettingError(f"stopping must be one of {', '.join(MODES)}; got {mode!r}.")
     if mode != "auto":
@@ -35,7 +36,8 @@ class EarlyStopping:
     Parameters
     ----------
     null_losses : ndarray of shape (T,)
-        Validation losses of the null model; NaN for tasks without validation labels, which are not judged.
+        Losses of the null model, the units of relative losses; NaN for tasks without validation labels, which
+        are not judged.
     patience : int
         Epochs without improvement.
     mode : {"joint", "per_task"}

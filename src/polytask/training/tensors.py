@@ -109,7 +109,9 @@ class TaskTensors:
 
     # ------------------------------------------------------------------ losses
 
-    def sums(self, sharing: Sharing, index: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def sums(
+        self, sharing: Sharing, index: Tensor | None = None, active: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Per task the sum of weighted losses over a batch, and the sum of weights.
 
         Their ratio is the masked loss; sums of both over micro-batches or ranks give the global one.
@@ -120,6 +122,8 @@ class TaskTensors:
         index : int64 Tensor of shape (n,) or (T, B), optional
             Units of the batch; None: all. In two dimensions: blocks of labels, a row per task, see
             `polytask.training.sampling.block_batches`.
+        active : bool Tensor of shape (T,), optional
+            In blocks, the tasks that are asked for; the sums of the others may be left at zero.
 
         Returns
         -------
@@ -132,7 +136,7 @@ class TaskTensors:
             index = self._everything
         if index is not None and index.dim() == 2:
             if sharing.takes_blocks:
-                return self._block_sums(sharing, index)
+                return self._block_sums(sharing, index, active)
             index = index[index >= 0]
         rows = self.pair_row if index is None else self.pair_row.index_select(0, index)
         tasks = self.pair_task if index is None else self.pair_task.index_select(0, index)
@@ -187,24 +191,34 @@ class TaskTensors:
             denominator = denominator + _count(t, weight, len(self.tasks), out)
         return numerator, denominator
 
-    def _block_sums(self, sharing: Sharing, index: Tensor) -> tuple[Tensor, Tensor]:
+    def _block_sums(self, sharing: Sharing, index: Tensor, active: Tensor | None) -> tuple[Tensor, Tensor]:
+        chosen = None if active is None else active.nonzero().squeeze(1)
+        tasks = None if chosen is None else chosen.tolist()
+        if chosen is not None:
+            index = index[chosen]
         label = index.clamp(min=0).flatten()
         x = self.x.index_select(0, self.pair_row.index_select(0, label))
-        out = sharing.own_blocks(x.view(*index.shape, *x.shape[1:]))
+        out = sharing.own_blocks(x.view(*index.shape, *x.shape[1:]), tasks)
         y = self.pair_y.index_select(0, label).view(*index.shape, -1)
         w = (index >= 0).to(self.dtype).unsqueeze(-1)
         if self.pair_w is not None:
             w = w * self.pair_w.index_select(0, label).view(*index.shape, -1)
+        if self.pair_offset is not None:
+            out = out + (self.pair_offset if chosen is None else self.pair_offset[chosen]).unsqueeze(1)
         if len(self.groups) == 1:
-            return _block_group(self.groups[0], out, y, w, self.pair_offset)
-        parts = []
-        for g in self.groups:
-            offset = None if self.pair_offset is None else self.pair_offset[g.positions]
-            parts.append(_block_group(g, out[g.positions], y[g.positions], w[g.positions], offset))
-        numerator, denominator = (torch.cat(sums) for sums in zip(*parts))
-        if self._inverse is not None:
-            return numerator[self._inverse], denominator[self._inverse]
-        return numerator, denominator
+            numerator, denominator = _block_group(self.groups[0], out, y, w)
+        else:
+            group_of_row = self._group_of_task if chosen is None else self._group_of_task[chosen]
+            numerator = denominator = out.new_zeros(len(index))
+            for i, g in enumerate(self.groups):
+                rows = (group_of_row == i).nonzero().squeeze(1)
+                total, weight = _block_group(g, out[rows], y[rows], w[rows])
+                numerator = numerator.index_copy(0, rows, total)
+                denominator = denominator.index_copy(0, rows, weight)
+        if chosen is None:
+            return numerator, denominator
+        zeros = numerator.new_zeros(len(self.tasks))
+        return zeros.index_copy(0, chosen, numerator), zeros.index_copy(0, chosen, denominator)
 
     # ------------------------------------------------------------------ construction
 
@@ -263,7 +277,9 @@ class TaskTensors:
         self.pair_y = self._tensor(y)
         self.pair_w = None if width == 1 and (w == 1).all() else self._tensor(w)
         self.pair_offset = self._tensor(offset) if offset.any() else None
-        self._everything = _all_blocks(n).to(self.device) if len(n) * max(n) <= MOST_PADDING * sum(n) else None
+        self._everything = (
+            _all_blocks(n).to(self.device) if len(n) * max(n) <= MOST_PADDING * sum(n) else None
+        )
 
     def _encoded(
         self, data: TaskData, task: Task, units: Mapping[str, Units]
@@ -302,14 +318,9 @@ def _pair_group(
     return (w * loss).sum(1), w.sum(1)
 
 
-def _block_group(
-    g: Group, out: Tensor, y: Tensor, w: Tensor, offset: Tensor | None
-) -> tuple[Tensor, Tensor]:
+def _block_group(g: Group, out: Tensor, y: Tensor, w: Tensor) -> tuple[Tensor, Tensor]:
     """Sums of losses and of weights over blocks (T_g, B, width) of the tasks of a group."""
-    out, y = out[..., : g.k], y[..., : g.k]
-    if offset is not None:
-        out = out + offset[:, None, : g.k]
-    loss = g.loss(out, y)
+    loss = g.loss(out[..., : g.k], y[..., : g.k])
     w = w[..., : loss.shape[-1]]
     return (w * loss).sum((1, 2)), w.sum((1, 2))
 

@@ -1,0 +1,182 @@
+"""The suite passes what keeps the contract and names what breaks it."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+import torch
+
+from polytask.balancing import Balancer, Equal, Fixed, LossBalancer, TaskLosses
+from polytask.testing import check_balancer
+
+
+@pytest.mark.parametrize(
+    "make", [Equal, lambda: Fixed({"a": 1.0, "b": 2.0, "c": 0.5})], ids=["equal", "fixed"]
+)
+def test_built_in_balancers_conform(make) -> None:
+    check_balancer(make)
+
+
+class RunningMean(LossBalancer):
+    """Weights that depend on losses seen before, with the state to go on from: a sound balancer."""
+
+    name = "running mean"
+
+    def __init__(self) -> None:
+        self.mean: dict[str, float] = {}
+
+    def objective(self, losses: TaskLosses) -> torch.Tensor:
+        for t, v in losses.items():
+            self.mean[t] = 0.5 * self.mean.get(t, v.item()) + 0.5 * v.item()
+        return torch.stack([v / self.mean[t] for t, v in losses.items()]).sum()
+
+    def state_dict(self) -> dict:
+        return {"mean": dict(self.mean)}
+
+    def load_state_dict(self, state: dict) -> None:
+        self.mean = dict(state["mean"])
+
+
+class FirstTaskDirection(Balancer):
+    """Shared gradient of the worst task, heads' gradients of their own: a sound balancer on gradients."""
+
+    name, needs = "worst", "gradients"
+
+    def _backward(self, losses, shared, features) -> None:
+        shared = list(shared)
+        worst = max(losses.values(), key=lambda v: v.item())
+        direction = torch.autograd.grad(worst, shared, retain_graph=True)
+        before = [None if p.grad is None else p.grad.clone() for p in shared]
+        losses.vector.sum().backward()
+        for p, g, old in zip(shared, direction, before):
+            p.grad = g if old is None else old + g
+
+
+@pytest.mark.parametrize("make", [RunningMean, FirstTaskDirection])
+def test_balancers_with_state_and_with_gradients_conform(make) -> None:
+    check_balancer(make)
+
+
+class Nameless(Equal):
+    name = ""
+
+
+class NeedsTea(Equal):
+    needs = "tea"
+
+
+class Forgetful(RunningMean):
+    def state_dict(self) -> dict:
+        return {"mean": {}}
+
+
+class Unreadable(RunningMean):
+    def state_dict(self) -> dict:
+        return {"mean": random.Random(0)}
+
+
+class Shallow(RunningMean):
+    def __deepcopy__(self, memo: dict) -> Shallow:
+        return self
+
+
+class HeadsForgotten(Balancer):
+    name, needs = "heads forgotten", "gradients"
+
+    def _backward(self, losses, shared, features) -> None:
+        shared = list(shared)
+        for p, g in zip(shared, torch.autograd.grad(losses.vector.mean(), shared)):
+            p.grad = g if p.grad is None else p.grad + g
+
+
+class Frozen(LossBalancer):
+    name = "frozen"
+
+    def objective(self, losses: TaskLosses) -> torch.Tensor:
+        return 0.0 * losses.vector.sum()
+
+
+class Replacing(Balancer):
+    name, needs = "replacing", "gradients"
+
+    def _backward(self, losses, shared, features) -> None:
+        shared = list(shared)
+        losses.vector.mean().backward(retain_graph=True)
+        for p, g in zip(shared, torch.autograd.grad(losses.vector.mean(), shared)):
+            p.grad = g
+
+
+class Moving(Equal):
+    def _backward(self, losses, shared, features) -> None:
+        super()._backward(losses, shared, features)
+        with torch.no_grad():
+            for p in shared:
+                p.sub_(0.1 * p.grad)
+
+
+class Careless(Equal):
+    def backward(self, losses, shared=None, features=None) -> None:
+        TaskLosses.of(losses).vector.mean().backward()
+
+
+class Unseeded(LossBalancer):
+    name = "unseeded"
+
+    def objective(self, losses: TaskLosses) -> torch.Tensor:
+        return sum(random.uniform(1, 2) * v for v in losses.values())
+
+
+class Single(LossBalancer):
+    name = "single precision"
+
+    def objective(self, losses: TaskLosses) -> torch.Tensor:
+        return (losses.vector * torch.tensor(float("nan") if len(losses) == 1 else 1.0)).sum()
+
+
+@pytest.mark.parametrize(
+    ("broken", "message"),
+    [
+        (Nameless, "'Nameless': it has no name"),
+        (NeedsTea, "needs must be one of .* it is 'tea'"),
+        (HeadsForgotten, r"'heads forgotten': with tasks a, b, c .* 'heads\.a\.weight' got no gradient"),
+        (Frozen, "the shared gradient is zero"),
+        (Single, "with tasks b in a batch of 6 .* is not finite"),
+        (Moving, "backward moved parameters"),
+        (Replacing, r"gradients must be added to those that 'encoder\.weight' has"),
+        (Careless, "a loss of nan must raise a TrainingError that names its task"),
+        (Unseeded, "gradients must be added|two runs with one seed must give the same"),
+        (Shallow, "a deep copy and its original must give the same"),
+        (Forgetful, "restored by load_state_dict and its original must give the same"),
+        (Unreadable, "tensors and plain data only"),
+        (object, "does not subclass"),
+    ],
+)
+def test_what_is_broken_is_named(broken, message) -> None:
+    with pytest.raises(AssertionError, match=message):
+        check_balancer(broken)
+
+
+def test_an_absent_task_that_gets_a_zero_gradient_is_caught() -> None:
+    """Adding 0 · loss of an absent task moves its head under AdamW."""
+
+    class Remembering(Equal):
+        heads: tuple = ()
+
+        def _backward(self, losses, shared, features) -> None:
+            super()._backward(losses, shared, features)
+            if len(losses) < 3:
+                for p in Remembering.heads:
+                    p.grad = torch.zeros_like(p)
+
+    from polytask.testing import balancers
+
+    class Spying(balancers.Problem):
+        def __init__(self, *arguments) -> None:
+            super().__init__(*arguments)
+            Remembering.heads = tuple(self.heads.parameters())
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(balancers, "Problem", Spying)
+        with pytest.raises(AssertionError, match="of an absent task got a gradient"):
+            check_balancer(Remembering)
