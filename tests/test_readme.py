@@ -10,6 +10,7 @@ from sklearn.linear_model import MultiTaskLasso, Ridge
 from sklearn.multioutput import MultiOutputRegressor
 
 import polytask
+from polytask import demo
 from polytask.candidates import default_candidates
 from polytask.cli.arguments import EXIT_CODES, parser
 
@@ -47,6 +48,10 @@ def test_commands_parse():
     assert len(lines) == 4
     for line in lines:
         parser().parse_args(line.split()[2:])
+
+
+def test_the_time_limit_of_the_demo_is_the_one_told():
+    assert f"each data set {demo.BUDGET:g} seconds" in README.read_text(encoding="utf-8")
 
 
 def test_exit_codes_are_those_of_the_command_line():
