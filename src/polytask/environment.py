@@ -27,8 +27,11 @@ def versions() -> dict[str, str]:
 
 def hardware() -> dict[str, Any]:
     """The processor's name, the number of usable cores and the system."""
-    return {"processor": _processor(), "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity")
-            else os.cpu_count(), "system": f"{platform.system()} {platform.machine()}"}
+    return {
+        "processor": _processor(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "system": f"{platform.system()} {platform.machine()}",
+    }
 
 
 def dump_json(value: Any, indent: int | None = 1) -> str:

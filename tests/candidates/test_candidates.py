@@ -59,7 +59,9 @@ def test_networks_learn_every_kind(name, kind):
 def test_both_sides_are_there_for_every_kind():
     for kind in KINDS:
         for data in (wide(kind), long(kind)):
-            roles = {c.role for c in default_candidates() if c.applies(data) and all(map(c.supports, data.tasks))}
+            roles = {
+                c.role for c in default_candidates() if c.applies(data) and all(map(c.supports, data.tasks))
+            }
             assert roles == {"single", "sharing"}
 
 
@@ -68,7 +70,10 @@ def test_single_task_settings_are_chosen_per_task():
     from sklearn.tree import DecisionTreeRegressor
 
     X = rng.uniform(-1, 1, size=(300, 1))
-    Y = {"step": np.sign(X[:, 0]) + 0.8 * rng.normal(size=300), "wave": np.sin(12 * X[:, 0]) + 0.1 * rng.normal(size=300)}
+    Y = {
+        "step": np.sign(X[:, 0]) + 0.8 * rng.normal(size=300),
+        "wave": np.sin(12 * X[:, 0]) + 0.1 * rng.normal(size=300),
+    }
     data = TaskData.from_wide(X, Y)
     candidate = PerTask("tree", DecisionTreeRegressor(), [{"max_depth": 1}, {"max_depth": 8}])
     tuned = candidate.tune(data, make_folds(data, 3, 0), 0, 2)
@@ -88,7 +93,9 @@ def test_deviations_are_a_ridge_on_the_blown_up_design():
     """With ρ features per task: the same as writing the design out by hand."""
     X, number = rng.normal(size=(60, 2)), rng.integers(0, 3, 60)
     y = (rng.random(60) > 0.5).astype(int)
-    model = TaskDeviations(LogisticRegression(max_iter=5000, tol=1e-10), deviation=0.7, strength=0.5).fit(np.c_[X, number], y)
+    model = TaskDeviations(LogisticRegression(max_iter=5000, tol=1e-10), deviation=0.7, strength=0.5).fit(
+        np.c_[X, number], y
+    )
     one_hot = np.eye(3)[number]
     by_hand = np.hstack([X] + [0.7 * one_hot[:, [k]] * np.c_[X, np.ones(60)] for k in range(3)])
     twin = LogisticRegression(C=0.5, max_iter=5000, tol=1e-10).fit(by_hand, y)

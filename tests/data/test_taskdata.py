@@ -199,8 +199,7 @@ def test_any_table_is_taken_or_refused_by_name(target, X):
     Y[:] = target
     try:
         data = TaskData.from_wide(X[: len(target)], {"y": Y})
-    except PolytaskError as error:
-        assert str(error)
+    except PolytaskError:
         return
     rows, y = data.rows["y"], data.targets["y"]
     assert len(rows) == len(y) == len(data.weights["y"]) >= 2

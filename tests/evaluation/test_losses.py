@@ -11,18 +11,24 @@ rng = np.random.default_rng(0)
 def test_means_agree_with_scikit_learn():
     y, p = rng.integers(0, 2, 50).astype(float), rng.uniform(0.1, 0.9, 50)
     assert np.isclose(row_losses(Task("t", "binary"), y, p, 1000).mean(), log_loss(y, p))
-    assert np.isclose(row_losses(Task("t", "binary", loss="brier"), y, p, 1000).mean(), brier_score_loss(y, p))
+    assert np.isclose(
+        row_losses(Task("t", "binary", loss="brier"), y, p, 1000).mean(), brier_score_loss(y, p)
+    )
     codes, table = rng.integers(0, 3, 50), rng.dirichlet(np.ones(3) * 5, 50)
     task = Task("t", "multiclass", classes=(0, 1, 2))
     assert np.isclose(row_losses(task, codes, table, 10**9).mean(), log_loss(codes, table), atol=1e-6)
     k, mean = rng.poisson(2, 50).astype(float), rng.uniform(0.5, 4, 50)
-    assert np.isclose(2 * row_losses(Task("t", "counts"), k, mean, 1000).mean(), mean_poisson_deviance(k, mean))
+    assert np.isclose(
+        2 * row_losses(Task("t", "counts"), k, mean, 1000).mean(), mean_poisson_deviance(k, mean)
+    )
 
 
 def test_regression_losses_by_their_definitions():
     y, f = np.array([0.0, 0.0, 10.0]), np.array([1.0, -2.0, 0.0])
     np.testing.assert_array_equal(row_losses(Task("t", "regression"), y, f, 9), [1, 4, 100])
-    np.testing.assert_array_equal(row_losses(Task("t", "regression", loss="absolute_error"), y, f, 9), [1, 2, 10])
+    np.testing.assert_array_equal(
+        row_losses(Task("t", "regression", loss="absolute_error"), y, f, 9), [1, 2, 10]
+    )
     huber = row_losses(Task("t", "regression", loss="huber"), y, f, 9, scale=2.0)
     np.testing.assert_allclose(huber, [4 * 0.5 * 0.25, 4 * 0.5 * 1.0, 4 * 1.345 * (5 - 0.5 * 1.345)])
 
@@ -44,7 +50,9 @@ def test_soft_targets_and_missing_labels():
 @pytest.mark.parametrize("kind", ["regression", "binary", "counts"])
 def test_no_constant_beats_the_constant_prediction(kind):
     task = Task("t", kind)
-    y = {"regression": rng.normal(size=60), "binary": rng.integers(0, 2, 60), "counts": rng.poisson(2, 60)}[kind].astype(float)
+    y = {"regression": rng.normal(size=60), "binary": rng.integers(0, 2, 60), "counts": rng.poisson(2, 60)}[
+        kind
+    ].astype(float)
     best = constant_prediction(task, y, np.ones(60), 60)
     for shift in (-0.05, 0.05):
         assert row_losses(task, y, best, 1000).mean() < row_losses(task, y, best + shift, 1000).mean()

@@ -43,7 +43,9 @@ def test_the_scorer_takes_missing_targets_in_grid_search():
     X = rng.normal(size=(60, 3))
     Y = X @ rng.normal(size=(3, 2)) + 0.1 * rng.normal(size=(60, 2))
     Y[::7, 0] = np.nan
-    search = GridSearchCV(GroupLasso(), {"alpha": [1e-3, 10.0]}, scoring=nan_scorer(), error_score="raise").fit(X, Y)
+    search = GridSearchCV(
+        GroupLasso(), {"alpha": [1e-3, 10.0]}, scoring=nan_scorer(), error_score="raise"
+    ).fit(X, Y)
     assert search.best_params_["alpha"] == 1e-3
     full = np.nan_to_num(Y)
     assert np.isclose(nan_scorer()(Ridge().fit(X, full), X, full), Ridge().fit(X, full).score(X, full))

@@ -24,7 +24,9 @@ def test_differences_within_noise_follow_the_joint_choice():
 
 
 def test_a_candidate_without_a_kind_is_not_chosen_for_it():
-    found = choose({"numbers": losses(0.1, 0.1), "all": losses(1.0, 1.0, 1.0)}, {"a": 1, "b": 1, "c": 1}, TASKS)
+    found = choose(
+        {"numbers": losses(0.1, 0.1), "all": losses(1.0, 1.0, 1.0)}, {"a": 1, "b": 1, "c": 1}, TASKS
+    )
     assert found == {"a": "numbers", "b": "numbers", "c": "all"}
 
 

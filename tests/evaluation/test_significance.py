@@ -11,7 +11,9 @@ def test_one_column_is_the_t_test():
     d = rng.normal(0.3, 1, 40)
     mine, theirs = difference_interval(d), stats.ttest_1samp(d, 0)
     low, high = theirs.confidence_interval(0.95)
-    np.testing.assert_allclose([mine.estimate, mine.p, mine.low, mine.high], [d.mean(), theirs.pvalue, low, high])
+    np.testing.assert_allclose(
+        [mine.estimate, mine.p, mine.low, mine.high], [d.mean(), theirs.pvalue, low, high]
+    )
 
 
 def test_columns_of_a_row_may_depend_on_each_other():
@@ -25,7 +27,7 @@ def test_own_rows_add_up_independently():
     d = np.full((60, 2), np.nan)
     d[:20, 0], d[20:, 1] = rng.normal(size=20), rng.normal(size=40)
     variance = (d[:20, 0].var() / 20 + d[20:, 1].var() / 40) / 4 * 60 / 59
-    np.testing.assert_allclose(difference_interval(d).standard_error**2, variance)
+    np.testing.assert_allclose(difference_interval(d).standard_error ** 2, variance)
 
 
 def test_rows_of_a_cluster_count_once():
@@ -59,5 +61,8 @@ def test_rows_to_settle_nothing():
 
 @pytest.mark.slow
 def test_the_interval_covers_on_independent_rows():
-    hits = [i.low <= 0 <= i.high for i in (difference_interval(rng.standard_t(5, size=(30, 3))) for _ in range(4000))]
+    hits = [
+        i.low <= 0 <= i.high
+        for i in (difference_interval(rng.standard_t(5, size=(30, 3))) for _ in range(4000))
+    ]
     assert 0.94 < np.mean(hits) < 0.96

@@ -89,7 +89,9 @@ class Candidate(ABC):
         k = int(np.argmin(relative))
         return Tuned(options[k], losses[k])
 
-    def inner_losses(self, data: TaskData, folds: Sequence[Fold], setting: Any, seed: int) -> dict[str, np.ndarray]:
+    def inner_losses(
+        self, data: TaskData, folds: Sequence[Fold], setting: Any, seed: int
+    ) -> dict[str, np.ndarray]:
         """Out-of-fold losses of one setting, per task and labelled row."""
         out = {t: np.full(len(data.rows[t]), np.nan) for t in data.task_names}
         for train, test in folds:
@@ -99,7 +101,9 @@ class Candidate(ABC):
         return out
 
 
-def fold_losses(predict: Any, data: TaskData, part: TaskData, test: np.ndarray, out: dict[str, np.ndarray]) -> None:
+def fold_losses(
+    predict: Any, data: TaskData, part: TaskData, test: np.ndarray, out: dict[str, np.ndarray]
+) -> None:
     """Write the losses of the test rows of one fold into `out`."""
     where, wanted = labelled_in(data, test)
     predictions = predict(data.X, wanted)

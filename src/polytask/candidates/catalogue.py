@@ -27,25 +27,31 @@ from polytask.errors import SettingError
 from polytask.linear import GroupLasso, MeanRegularized, TaskLasso, TaskRidge
 from polytask.tasks import Task
 
-_FOREST = [
+_FOREST: list[dict[str, Any]] = [
     {"max_features": 0.4, "min_samples_leaf": 1},
     {"max_features": 0.4, "min_samples_leaf": 5},
     {"max_features": 1.0, "min_samples_leaf": 2},
     {"max_features": "sqrt", "min_samples_leaf": 1},
 ]
-_BOOSTING = [
+_BOOSTING: list[dict[str, Any]] = [
     {"learning_rate": 0.05, "max_iter": 150, "max_leaf_nodes": 8, "min_samples_leaf": 10},
-    {"learning_rate": 0.05, "max_iter": 100, "max_leaf_nodes": 4, "min_samples_leaf": 20, "l2_regularization": 5.0},
+    {
+        "learning_rate": 0.05,
+        "max_iter": 100,
+        "max_leaf_nodes": 4,
+        "min_samples_leaf": 20,
+        "l2_regularization": 5.0,
+    },
     {"learning_rate": 0.1, "max_iter": 150, "max_leaf_nodes": 16, "min_samples_leaf": 10},
     {"learning_rate": 0.05, "max_iter": 300, "max_leaf_nodes": 31, "min_samples_leaf": 20},
 ]
-_NETWORK = [
+_NETWORK: list[dict[str, Any]] = [
     {"weight_decay": 1e-2},
     {"weight_decay": 1.0, "dropout": 0.1},
     {"weight_decay": 1e-3, "hidden": (128, 128)},
     {"weight_decay": 1e-1, "hidden": (32,)},
 ]
-_PENALTIES = [{"C": c} for c in (0.1, 1.0, 0.01, 10.0)]
+_PENALTIES: list[dict[str, Any]] = [{"C": c} for c in (0.1, 1.0, 0.01, 10.0)]
 
 
 def _forest(task: Task) -> BaseEstimator | None:
@@ -62,8 +68,6 @@ def _boosting(task: Task) -> BaseEstimator | None:
     )
 
 
-
-
 def _logistic(task: Task) -> BaseEstimator | None:
     return LogisticRegression(max_iter=500) if task.is_classification else None
 
@@ -78,7 +82,9 @@ def _smooth_deviations(task: Task) -> BaseEstimator | None:
 
 
 def _catalogue() -> dict[str, Candidate]:
-    deviations = [{"deviation": d, "strength": s} for d, s in ((0.3, 0.1), (0.3, 1.0), (0.1, 0.1), (1.0, 0.1))]
+    deviations = [
+        {"deviation": d, "strength": s} for d, s in ((0.3, 0.1), (0.3, 1.0), (0.1, 0.1), (1.0, 0.1))
+    ]
     soft = [{**setting, "soft_strength": s} for setting, s in zip(_NETWORK, (0.1, 1.0, 0.01, 0.1))]
     entries: list[Candidate] = [
         Linear("ridge", "single", TaskRidge, points=None),

@@ -37,10 +37,14 @@ class Network(Candidate):
 
     def tune(self, data: TaskData, folds: Any, seed: int, n_settings: int) -> Any:
         tuned = super().tune(data, folds, seed, n_settings)
-        if self.role == "single":  # towers are trained as one batch, so they take the setting most tasks chose
+        if (
+            self.role == "single"
+        ):  # towers are trained as one batch, so they take the setting most tasks chose
             chosen = list(tuned.setting.values())
             tuned.setting = max(chosen, key=chosen.count)
-            tuned.inner = self.inner_losses(data, folds, tuned.setting, seed) if _differ(chosen) else tuned.inner
+            tuned.inner = (
+                self.inner_losses(data, folds, tuned.setting, seed) if _differ(chosen) else tuned.inner
+            )
         return tuned
 
     def fit(self, data: TaskData, setting: Any, seed: int) -> TaskModel:

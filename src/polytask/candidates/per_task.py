@@ -31,7 +31,9 @@ class PerTask(Candidate):
 
     role = "single"
 
-    def __init__(self, name: str, make: Maker | BaseEstimator, grid: Sequence[dict[str, Any]] = ({},)) -> None:
+    def __init__(
+        self, name: str, make: Maker | BaseEstimator, grid: Sequence[dict[str, Any]] = ({},)
+    ) -> None:
         self.name = name
         self.make = make if not isinstance(make, BaseEstimator) else _SameEstimator(name, make)
         self.grid = list(grid)
@@ -61,7 +63,9 @@ class PerTask(Candidate):
             fitted.append(self._fit_one(label, X[known], y[known, j], w[known], setting, seed))
         return fitted
 
-    def _fit_one(self, task: Task, X: Any, y: np.ndarray, w: np.ndarray, setting: dict[str, Any], seed: int) -> Any:
+    def _fit_one(
+        self, task: Task, X: Any, y: np.ndarray, w: np.ndarray, setting: dict[str, Any], seed: int
+    ) -> Any:
         """A fitted estimator, or the constant where there is nothing to learn from these rows."""
         if len(y) < 2 or (y == y[0]).all():
             return float(y[0]) if len(y) else 0.0
@@ -128,5 +132,3 @@ class _SameEstimator:
 
 def _is_per_task(setting: Any) -> bool:
     return any(isinstance(value, dict) for value in setting.values())
-
-

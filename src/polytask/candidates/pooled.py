@@ -39,7 +39,12 @@ class Pooled(Candidate):
 
     def applies(self, data: TaskData) -> bool:
         kinds = {t.kind for t in data.tasks}
-        return data.own_rows and len(kinds) == 1 and len({t.classes for t in data.tasks}) == 1 and len(data.tasks) > 1
+        return (
+            data.own_rows
+            and len(kinds) == 1
+            and len({t.classes for t in data.tasks}) == 1
+            and len(data.tasks) > 1
+        )
 
     def settings(self, data: TaskData, n: int) -> list[Any]:
         return self.grid[:n]

@@ -57,7 +57,8 @@ class TaskDeviations(BaseEstimator):
         blocks = sp.csr_matrix(
             (
                 with_constant.data * self.deviation,
-                with_constant.indices + np.repeat(one_hot.indices.astype(np.int64) * width, np.diff(with_constant.indptr)),
+                with_constant.indices
+                + np.repeat(one_hot.indices.astype(np.int64) * width, np.diff(with_constant.indptr)),
                 with_constant.indptr,
             ),
             shape=(n, width * self.n_tasks_),

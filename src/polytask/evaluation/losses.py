@@ -7,7 +7,9 @@ import numpy as np
 from polytask.tasks import HUBER_DELTA, Task
 
 
-def row_losses(task: Task, y: np.ndarray, prediction: np.ndarray, n_train: int, scale: float = 1.0) -> np.ndarray:
+def row_losses(
+    task: Task, y: np.ndarray, prediction: np.ndarray, n_train: int, scale: float = 1.0
+) -> np.ndarray:
     """Loss of every row.
 
     Parameters
@@ -40,7 +42,9 @@ def row_losses(task: Task, y: np.ndarray, prediction: np.ndarray, n_train: int, 
     return each if each.ndim == 1 else np.nanmean(each, axis=1)
 
 
-def _number_losses(task: Task, y: np.ndarray, prediction: np.ndarray, n_train: int, scale: float) -> np.ndarray:
+def _number_losses(
+    task: Task, y: np.ndarray, prediction: np.ndarray, n_train: int, scale: float
+) -> np.ndarray:
     error = y - prediction
     if task.loss_name == "absolute_error":
         return np.abs(error)
@@ -61,7 +65,9 @@ def constant_prediction(task: Task, y: np.ndarray, weights: np.ndarray, n: int) 
     """
     if len(y) == 0 or weights.sum() == 0:
         shape = (n, task.n_outputs) if task.kind in ("multiclass", "multilabel") else (n,)
-        return np.full(shape, 1.0 / task.n_outputs if task.kind == "multiclass" else 0.5 * task.is_classification)
+        return np.full(
+            shape, 1.0 / task.n_outputs if task.kind == "multiclass" else 0.5 * task.is_classification
+        )
     if task.loss_name == "absolute_error":
         return np.full(n, np.median(y))
     if task.kind == "multiclass" and y.ndim == 1:

@@ -18,7 +18,9 @@ from polytask.tasks import Task
 LOWER_IS_BETTER = frozenset({"rmse", "mae", "mse", "log_loss", "brier"})
 
 
-def score(task: Task, metric: str, y: np.ndarray, prediction: np.ndarray, weights: np.ndarray | None = None) -> float:
+def score(
+    task: Task, metric: str, y: np.ndarray, prediction: np.ndarray, weights: np.ndarray | None = None
+) -> float:
     """One metric of one task.
 
     Parameters
@@ -55,7 +57,9 @@ def _multilabel(metric: str, y: np.ndarray, p: np.ndarray, weights: np.ndarray |
     values = []
     for j in range(y.shape[1]):
         known = ~np.isnan(y[:, j])
-        values.append(score(each, name, y[known, j], p[known, j], None if weights is None else weights[known]))
+        values.append(
+            score(each, name, y[known, j], p[known, j], None if weights is None else weights[known])
+        )
     return float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")
 
 

@@ -126,12 +126,30 @@ def _interval(differences: np.ndarray, clusters: np.ndarray | None, level: float
 
 
 def _verdict(
-    name: str, interval: Interval, adjusted: float, level: float, scale: float,
-    single: np.ndarray, sharing: np.ndarray, null: np.ndarray,
+    name: str,
+    interval: Interval,
+    adjusted: float,
+    level: float,
+    scale: float,
+    single: np.ndarray,
+    sharing: np.ndarray,
+    null: np.ndarray,
 ) -> Verdict:
-    percent = [100 * v / scale for v in (interval.estimate, interval.low, interval.high)]
+    to_percent = 100.0 / scale
     return Verdict(
-        name, interval.n, *(float(np.nanmean(v)) for v in (single, sharing, null)),
-        interval.estimate, interval.low, interval.high, *map(float, percent),
-        interval.p, adjusted, word_for(interval.estimate, adjusted, level), rows_to_settle(interval, level),
+        task=name,
+        n=interval.n,
+        loss_single=float(np.nanmean(single)),
+        loss_sharing=float(np.nanmean(sharing)),
+        loss_null=float(np.nanmean(null)),
+        gain=interval.estimate,
+        low=interval.low,
+        high=interval.high,
+        gain_percent=float(interval.estimate * to_percent),
+        low_percent=float(interval.low * to_percent),
+        high_percent=float(interval.high * to_percent),
+        p=interval.p,
+        p_adjusted=adjusted,
+        verdict=word_for(interval.estimate, adjusted, level),
+        rows_to_settle=rows_to_settle(interval, level),
     )

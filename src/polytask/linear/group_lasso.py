@@ -32,7 +32,9 @@ class _GroupLasso(LinearTaskModel):
             tol=self.tol, max_iter=self.max_iter,
         )  # fmt: skip
         null = np.asarray(path.null) / mean_weight
-        return Solution(relax(moments, path.coef, check_relax(self.relax)), path.gap / mean_weight, null, path.n_iter)
+        return Solution(
+            relax(moments, path.coef, check_relax(self.relax)), path.gap / mean_weight, null, path.n_iter
+        )
 
     def _grid(self, moments: Moments, n_points: int | None, eps: float | None) -> np.ndarray:
         return decreasing(largest_group_lasso(moments), n_points or 100, eps or default_eps(moments))

@@ -32,7 +32,9 @@ class _Lasso(LinearTaskModel):
             moments.gram, moments.pattern, moments.xty, moments.yty, grid * unit,
             tol=self.tol, max_iter=self.max_iter,
         )  # fmt: skip
-        return Solution(relax(moments, path.coef, check_relax(self.relax)), path.gap / unit, path.null / unit, path.n_iter)
+        return Solution(
+            relax(moments, path.coef, check_relax(self.relax)), path.gap / unit, path.null / unit, path.n_iter
+        )
 
     def _grid(self, moments: Moments, n_points: int | None, eps: float | None) -> np.ndarray:
         return decreasing(largest_lasso(moments), n_points or 100, eps or default_eps(moments))
