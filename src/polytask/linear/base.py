@@ -183,8 +183,8 @@ class LinearTaskModel(RegressorMixin, BaseEstimator, ABC):
             return
         warnings.warn(
             f"{type(self).__name__} stopped{where} at a duality gap of {worst_gap:.1e} times the objective "
-            f"of zero coefficients, above tol={tol:g}. Raise max_iter or tol, use stronger penalties, or "
-            "set standardize=True.",
+            f"of zero coefficients, above tol={tol:g}. Raise max_iter or tol, or use stronger penalties"
+            f"{'' if self._scaling().standardize else ', or standardize=True'}.",
             PolytaskWarning,
             stacklevel=5,
         )
