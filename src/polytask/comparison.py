@@ -18,16 +18,23 @@ import numpy as np
 
 from polytask import __version__, environment
 from polytask.best_model import BestModel, fit_model, refit
-from polytask.candidates.base import labelled_in, null_losses
+from polytask.candidates.base import labelled_in
 from polytask.data import TaskData, frames
-from polytask.evaluation.losses import row_losses
 from polytask.evaluation.metrics import score
 from polytask.evaluation.selection import choose
 from polytask.evaluation.significance import holm
-from polytask.evaluation.verdicts import HELPED, HURT, Verdict, judge, word_for
+from polytask.evaluation.verdicts import HELPED, HURT, Verdict, judge, summarise, word_for
 from polytask.experiment.budget import fit_to_budget
 from polytask.experiment.execute import complete_folds, execute, plan_jobs
+from polytask.experiment.outcomes import (
+    average_repeats,
+    choose_sides,
+    dependent_rows,
+    null_table,
+    out_of_fold_losses,
+)
 from polytask.experiment.preparation import SIDES, both_sides, check_settings, outer_folds
+from polytask.experiment.progress import ProgressBar
 from polytask.experiment.recording import warning_notes
 from polytask.experiment.store import Store
 from polytask.experiment.units import Plan, Unit
@@ -109,7 +116,7 @@ def compare(
     if store and not earlier:
         store.remember(plan, notes)
     deadline = None if budget is None else start + 0.9 * budget
-    with _Bar(progress) as bar, _telling_what_is_kept(store, plan):
+    with ProgressBar(progress) as bar, _telling_what_is_kept(store, plan):
         units = execute(plan, store, n_jobs=n_jobs, deadline=deadline, report=bar)
     run = {
         "folds": folds,
@@ -156,17 +163,17 @@ class Comparison:
         self.units = [u for u in units if (u.repeat, u.fold) in set(self._folds)]
         _note_unfinished(self.notes, plan, self._folds)
         self.tasks: tuple[Task, ...] = plan.data.tasks
-        self.losses = _out_of_fold_losses(plan, self.units)
-        self.null = _null(plan, self._folds)
+        self.losses = out_of_fold_losses(plan, self.units)
+        self.null = null_table(plan, self._folds)
         self.chosen = {
-            rf: _choose_sides(plan, [u for u in self.units if (u.repeat, u.fold) == rf]) for rf in self._folds
+            rf: choose_sides(plan, [u for u in self.units if (u.repeat, u.fold) == rf]) for rf in self._folds
         }
-        self.clusters = _clusters(plan.data)
+        self.clusters = dependent_rows(plan.data)
         sides = self.side_losses()
         self.task_verdicts, self.overall = judge(
             sides["single"],
             sides["sharing"],
-            _average(self.null),
+            average_repeats(self.null),
             self.task_names,
             self.clusters,
             level=run["level"],
@@ -226,7 +233,7 @@ class Comparison:
                 test = self.plan.folds[r][f][1]
                 for k, t in enumerate(self.task_names):
                     table[r, test, k] = self.losses[sides[side][t]][r, test, k]
-            out[side] = _average(table)
+            out[side] = average_repeats(table)
         return out
 
     def candidate_results(self) -> list[dict[str, Any]]:
@@ -235,13 +242,13 @@ class Comparison:
         results: list[dict[str, Any]] = []
         p_values: list[float] = []
         for candidate in self.plan.candidates:
-            mine = _average(self.losses[candidate.name])
+            mine = average_repeats(self.losses[candidate.name])
             names = self.plan.tasks_of(candidate)
             columns = [self.task_names.index(t) for t in names]
             verdicts, overall = judge(
                 single[:, columns],
                 mine[:, columns],
-                _average(self.null)[:, columns],
+                average_repeats(self.null)[:, columns],
                 names,
                 self.clusters,
                 level=self.run["level"],
@@ -305,11 +312,11 @@ class Comparison:
         losses = {}
         for candidate in self.plan.candidates:
             if candidate.role == side:
-                table = _average(self.losses[candidate.name])
+                table = average_repeats(self.losses[candidate.name])
                 losses[candidate.name] = {
                     t: table[:, self.task_names.index(t)] for t in self.plan.tasks_of(candidate)
                 }
-        null = _average(self.null)
+        null = average_repeats(self.null)
         return choose(losses, dict(zip(self.task_names, np.nanmean(null, axis=0))), self.tasks)
 
     def _most_common(self, chosen: Mapping[str, str], task: Task) -> str:
@@ -408,95 +415,12 @@ class Comparison:
         return {m: float(np.mean(v)) for m, v in values.items()}
 
 
-def summarise(overall: Verdict, tasks: Sequence[Verdict]) -> str:
-    """The verdict in a sentence, from verdicts alone."""
-    helped = sum(v.verdict == HELPED for v in tasks)
-    hurt = sum(v.verdict == HURT for v in tasks)
-    interval = f"{overall.gain_percent:+.1f} % [{overall.low_percent:+.1f}, {overall.high_percent:+.1f}]"
-    parts = f"{helped} of {len(tasks)} tasks helped, {hurt} hurt"
-    if overall.verdict == HELPED:
-        return f"Learning the {len(tasks)} tasks together helps: loss gain {interval} on average; {parts}."
-    if overall.verdict == HURT:
-        return f"Learning the {len(tasks)} tasks together hurts: loss gain {interval} on average; {parts}."
-    more = overall.rows_to_settle
-    settle = f" About {more:,.0f} rows would settle it." if np.isfinite(more) and more > overall.n else ""
-    both = f"learning the {len(tasks)} tasks together and apart"
-    return f"No difference shown between {both}: {interval}; {parts}.{settle}"
-
-
-# ---------------------------------------------------------------------- from units to losses
-
-
 def _note_unfinished(notes: list[str], plan: Plan, finished: Sequence[tuple[int, int]]) -> None:
     total = sum(len(folds) for folds in plan.folds)
     if len(finished) < total:
         notes.append(
             f"time ran out: {len(finished)} of {total} folds are finished, and only their rows are judged"
         )
-
-
-def _out_of_fold_losses(plan: Plan, units: Sequence[Unit]) -> dict[str, np.ndarray]:
-    """Candidate → losses of shape (repeats, n_rows, T); NaN where there is no label or no prediction."""
-    data = plan.data
-    out = {c.name: np.full((len(plan.folds), data.n_rows, len(data.tasks)), np.nan) for c in plan.candidates}
-    for unit in units:
-        train, test = plan.folds[unit.repeat][unit.fold]
-        where, _ = labelled_in(data, test)
-        for k, task in enumerate(data.tasks):
-            t = task.name
-            if t not in unit.predictions:
-                continue
-            known = data.targets[t][np.isin(data.rows[t], train, assume_unique=True)]
-            scale = float(np.std(known)) if task.kind == "regression" else 1.0
-            losses = row_losses(
-                task, data.targets[t][where[t]], unit.predictions[t], len(known), scale or 1.0
-            )
-            weight = data.weights[t][where[t]] / data.weights[t].mean()
-            out[unit.candidate][unit.repeat, data.rows[t][where[t]], k] = losses * weight
-    return out
-
-
-def _null(plan: Plan, finished: Sequence[tuple[int, int]]) -> np.ndarray:
-    """Out-of-fold losses of the constant model, shape (repeats, n_rows, T)."""
-    data = plan.data
-    out = np.full((len(plan.folds), data.n_rows, len(data.tasks)), np.nan)
-    for r in range(len(plan.folds)):
-        folds = [plan.folds[r][f] for rr, f in finished if rr == r]
-        for k, (t, losses) in enumerate(null_losses(data, folds).items()):
-            out[r, data.rows[t], k] = losses * data.weights[t] / data.weights[t].mean()
-    return out
-
-
-def _choose_sides(plan: Plan, units: Sequence[Unit]) -> dict[str, dict[str, str]]:
-    """Within one outer fold: the candidate of each side and task, by inner validation."""
-    roles = {c.name: c.role for c in plan.candidates}
-    null: dict[str, float] = {}
-    for unit in units:
-        null.update(unit.inner_null)
-    return {
-        side: choose(
-            {u.candidate: u.inner for u in units if roles[u.candidate] == side}, null, plan.data.tasks
-        )
-        for side in SIDES
-    }
-
-
-def _average(losses: np.ndarray) -> np.ndarray:
-    """Mean over repeats, ignoring what is missing."""
-    known = ~np.isnan(losses)
-    count = known.sum(axis=0)
-    total = np.where(known, losses, 0.0).sum(axis=0)
-    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
-
-
-def _clusters(data: TaskData) -> np.ndarray | None:
-    """Rows that depend on each other: a group, or a stretch of n^(1/3) consecutive times."""
-    if data.groups is not None:
-        return np.unique(data.groups.astype(str), return_inverse=True)[1]
-    if data.time is not None:
-        stamp = np.unique(data.time, return_inverse=True)[1]
-        return stamp // max(1, round(float(stamp.max() + 1) ** (1 / 3)))
-    return None
 
 
 def _candidate_task(verdict: Verdict, metrics: dict[str, float]) -> dict[str, Any]:
@@ -530,28 +454,3 @@ def _telling_what_is_kept(store: Store | None, plan: Plan) -> Iterator[None]:
             f"{len(store.read(plan))} of {total} fits are finished and kept in '{store.folder}'; the same "
             "call goes on from there."
         ) from None
-
-
-class _Bar:
-    """A progress bar that is a context and a callback; silent unless asked for."""
-
-    def __init__(self, show: bool) -> None:
-        self.show = show
-        self.bar: Any = None
-
-    def __enter__(self) -> _Bar:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self.bar is not None:
-            self.bar.close()
-
-    def __call__(self, unit: Unit, done: int, total: int) -> None:
-        if not self.show:
-            return
-        if self.bar is None:
-            from tqdm.auto import tqdm
-
-            self.bar = tqdm(total=total, unit="fit", desc="comparing")
-        self.bar.n = done
-        self.bar.set_postfix_str(f"{unit.candidate}, fold {unit.fold + 1} of repeat {unit.repeat + 1}")

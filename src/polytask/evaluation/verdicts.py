@@ -100,6 +100,22 @@ def word_for(gain: float, p_adjusted: float, level: float) -> str:
     return HELPED if gain > 0 else HURT
 
 
+def summarise(overall: Verdict, tasks: Sequence[Verdict]) -> str:
+    """The verdict in a sentence, from verdicts alone."""
+    helped = sum(v.verdict == HELPED for v in tasks)
+    hurt = sum(v.verdict == HURT for v in tasks)
+    interval = f"{overall.gain_percent:+.1f} % [{overall.low_percent:+.1f}, {overall.high_percent:+.1f}]"
+    parts = f"{helped} of {len(tasks)} tasks helped, {hurt} hurt"
+    if overall.verdict == HELPED:
+        return f"Learning the {len(tasks)} tasks together helps: loss gain {interval} on average; {parts}."
+    if overall.verdict == HURT:
+        return f"Learning the {len(tasks)} tasks together hurts: loss gain {interval} on average; {parts}."
+    more = overall.rows_to_settle
+    settle = f" About {more:,.0f} rows would settle it." if np.isfinite(more) and more > overall.n else ""
+    both = f"learning the {len(tasks)} tasks together and apart"
+    return f"No difference shown between {both}: {interval}; {parts}.{settle}"
+
+
 def small_sample_inflation(n: float) -> float:
     """Factor on the standard error for what the limit theorem leaves out with few rows.
 
