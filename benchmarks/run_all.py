@@ -60,6 +60,7 @@ def section(result: dict[str, Any]) -> list[str]:
         "",
         f"{result['seconds'] / 60:.0f} minutes; {hardware['processor']}, {hardware['cores']} cores; Python "
         f"{versions['python']}, scikit-learn {versions['scikit-learn']}, numpy {versions['numpy']}.",
+        *(["", result["assembled"]] if "assembled" in result else []),
         "",
         "| goal | value | asked for | reached |",
         "|---|---|---|---|",
