@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
-NAMES = ("verdicts", "compare_tabular")
-SKIPPED = ("chosen", "folds", "ranks")
+NAMES = ("verdicts", "compare_tabular", "balancing_step", "multimnist")
+SKIPPED = ("chosen", "folds", "ranks", "tried")
 
 
 def main() -> int:
@@ -61,6 +61,7 @@ def section(result: dict[str, Any]) -> list[str]:
         f"{result['seconds'] / 60:.0f} minutes; {hardware['processor']}, {hardware['cores']} cores; Python "
         f"{versions['python']}, scikit-learn {versions['scikit-learn']}, numpy {versions['numpy']}.",
         *(["", result["assembled"]] if "assembled" in result else []),
+        *(["", result["note"]] if "note" in result else []),
         "",
         "| goal | value | asked for | reached |",
         "|---|---|---|---|",

@@ -46,13 +46,9 @@ def simulate(
     return TaskData.from_wide(X, Y), B, noise
 
 
-def run(seed: int, n: int, common: bool, models: list[Any], repeats: int = 2, inner: int = 3) -> Comparison:
+def tally(seed: int, n: int, common: bool, models: list[str]) -> dict[str, Any]:
     data, _, _ = simulate(seed, n, common=common)
-    return polytask.compare(data, models=models, repeats=repeats, inner_folds=inner, seed=seed)
-
-
-def tally(seed: int, n: int, common: bool, models: list[str], repeats: int = 2) -> dict[str, Any]:
-    c = run(seed, n, common, models, repeats)
+    c = polytask.compare(data, models=models, inner_folds=3, seed=seed)
     words = [v.verdict for v in c.task_verdicts]
     return {"overall": c.overall.verdict, "helped": words.count("helped"), "hurt": words.count("hurt")}
 
@@ -61,7 +57,7 @@ def coverage(seed: int, n: int, models: list[str]) -> dict[str, Any]:
     """Whether the intervals hold the truth: overall, and the fraction of tasks; even seeds have a common support."""
     common = seed % 2 == 0
     data, B, noise = simulate(seed, n, common=common, p=100)
-    c = polytask.compare(data, models=models, repeats=2, inner_folds=3, seed=seed)
+    c = polytask.compare(data, models=models, inner_folds=3, seed=seed)
     truth = true_differences(c, B, noise)
     scale = np.array([v.loss_single for v in c.task_verdicts])
     target = float((truth / scale).mean())
@@ -163,17 +159,14 @@ def main() -> None:
     arguments = parser(__doc__)
     arguments.add_argument("--only", nargs="+", default=["common", "separate", "free", "coverage", "null"])
     args = arguments.parse_args()
-    n_seeds = 8 if args.quick else 100
-    seeds = list(range(n_seeds))
+    # Seeds 0..99 were seen when the default of three repeats was chosen (two missed the goal of tasks helped).
+    seeds = list(range(500, 508 if args.quick else 600))
     result = Result("verdicts", seeds)
     if "common" in args.only:
-        for repeats in (2, 3):  # the default of compare, and one more
-            runs = many(args.jobs, tally, seeds, 200, True, LINEAR, repeats)
-            f = report_tally(result, f"common support, {repeats} repeats", runs)
-            name = f"common, {repeats} repeats"
-            result.reached(name=f"{name}: overall helped", value=f["overall_helped"], target=0.95)
-            result.reached(name=f"{name}: tasks helped", value=f["tasks_helped"], target=0.5)
-            result.reached(name=f"{name}: tasks hurt", value=f["tasks_hurt"], target=0, at_least=False)
+        f = report_tally(result, "common support", many(args.jobs, tally, seeds, 200, True, LINEAR))
+        result.reached(name="common: overall helped", value=f["overall_helped"], target=0.95)
+        result.reached(name="common: tasks helped", value=f["tasks_helped"], target=0.5)
+        result.reached(name="common: tasks hurt", value=f["tasks_hurt"], target=0, at_least=False)
     result.write(args.json)
     if "separate" in args.only:
         f = report_tally(
@@ -209,7 +202,7 @@ def main() -> None:
 
 def run_coverage(result: Result, jobs: int, quick: bool) -> None:
     for n in (40, 200) if quick else (40, 100, 200, 300):
-        runs = many(jobs, coverage, list(range(1000, 1000 + (8 if quick else 200))), n, FORCED)
+        runs = many(jobs, coverage, list(range(2000, 2000 + (8 if quick else 200))), n, FORCED)
         overall = float(np.mean([r["overall"] for r in runs]))
         result.row(
             "polytask",

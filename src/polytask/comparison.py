@@ -49,7 +49,7 @@ def compare(
     *,
     models: Sequence[Any] | None = None,
     folds: int = 5,
-    repeats: int = 2,
+    repeats: int = 3,
     inner_folds: int = 3,
     settings: int = 4,
     budget: float | None = None,

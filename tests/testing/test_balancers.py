@@ -26,10 +26,10 @@ class RunningMean(LossBalancer):
     def __init__(self) -> None:
         self.mean: dict[str, float] = {}
 
-    def objective(self, losses: TaskLosses) -> torch.Tensor:
-        for t, v in losses.items():
-            self.mean[t] = 0.5 * self.mean.get(t, v.item()) + 0.5 * v.item()
-        return torch.stack([v / self.mean[t] for t, v in losses.items()]).sum()
+    def weights(self, tasks: tuple[str, ...], losses: np.ndarray) -> np.ndarray:
+        for t, v in zip(tasks, losses.tolist()):
+            self.mean[t] = 0.5 * self.mean.get(t, v) + 0.5 * v
+        return np.array([1 / self.mean[t] for t in tasks])
 
     def state_dict(self) -> dict:
         return {"mean": dict(self.mean)}
@@ -93,8 +93,8 @@ class HeadsForgotten(Balancer):
 class Frozen(LossBalancer):
     name = "frozen"
 
-    def objective(self, losses: TaskLosses) -> torch.Tensor:
-        return 0.0 * losses.vector.sum()
+    def weights(self, tasks: tuple[str, ...], losses: np.ndarray) -> np.ndarray:
+        return np.zeros(len(tasks))
 
 
 class Replacing(Balancer):
@@ -123,8 +123,8 @@ class Careless(Equal):
 class Unseeded(LossBalancer):
     name = "unseeded"
 
-    def objective(self, losses: TaskLosses) -> torch.Tensor:
-        return sum(random.uniform(1, 2) * v for v in losses.values())
+    def weights(self, tasks: tuple[str, ...], losses: np.ndarray) -> np.ndarray:
+        return np.array([random.uniform(1, 2) for _ in tasks])
 
 
 class Single(LossBalancer):

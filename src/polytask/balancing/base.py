@@ -2,83 +2,53 @@
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, ClassVar
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from polytask.errors import SettingError, TrainingError
+from polytask.balancing.cards import Card
+from polytask.balancing.engines.gradients import Gradients, add_gradients
+from polytask.balancing.engines.ranks import Ranks
+from polytask.balancing.state import pack, unpack
+from polytask.balancing.task_losses import TaskLosses, check_finite
+from polytask.errors import SettingError
+
+if TYPE_CHECKING:
+    from polytask.balancing.watch import Watch
 
 #: What a balancer can declare in `needs`.
 NEEDS = ("losses", "losses_after_step", "gramian", "gradients", "features")
 
 
-class TaskLosses(Mapping[str, Tensor]):
-    """The losses of the tasks of one batch: a mapping of name to scalar, kept as one vector.
+@dataclass
+class Part:
+    """What one call brings: the losses of a batch, or of one of its micro-batches.
 
-    Parameters
+    Attributes
     ----------
-    tasks : sequence of str
-        The tasks that have labels in the batch; the others have no loss.
-    vector : Tensor of shape (len(tasks),)
+    losses : TaskLosses or None
+        None on a rank that has no labels.
+    shared, features
+        As given to `Balancer.backward`.
+    scale : float
+        Factor of the gradients, from a `GradScaler`.
+    strict : bool
+        Whether shared parameters that no loss reaches are an error.
+    work : object
+        Whatever a kind of balancer has computed already.
     """
 
-    def __init__(self, tasks: Sequence[str], vector: Tensor) -> None:
-        self.tasks = tuple(tasks)
-        self.vector = vector
-
-    @classmethod
-    def of(cls, losses: Mapping[str, Tensor]) -> TaskLosses:
-        """From any mapping of task name to scalar tensor.
-
-        Raises
-        ------
-        SettingError
-            For no loss at all, or one that is not a scalar (named).
-        """
-        if isinstance(losses, cls):
-            return losses
-        if not losses:
-            raise SettingError("No losses to balance: give at least one task's loss.")
-        for task, loss in losses.items():
-            if not isinstance(loss, Tensor) or loss.dim() != 0:
-                shape = tuple(loss.shape) if isinstance(loss, Tensor) else type(loss).__name__
-                raise SettingError(f"The loss of task '{task}' must be a scalar tensor, got {shape}.")
-        return cls(list(losses), torch.stack(list(losses.values())))
-
-    def __getitem__(self, task: str) -> Tensor:
-        try:
-            return self.vector[self.tasks.index(task)]
-        except ValueError:
-            raise KeyError(task) from None
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.tasks)
-
-    def __len__(self) -> int:
-        return len(self.tasks)
-
-    def check_finite(self) -> None:
-        """Raise before anything moves.
-
-        Raises
-        ------
-        TrainingError
-            Naming the tasks whose loss is NaN or infinite.
-        """
-        # One number tells; the vector is looked at only when it says that something is wrong.
-        if math.isfinite(self.vector.detach().sum().item()):
-            return
-        values = self.vector.detach().tolist()
-        bad = [f"'{t}' ({v})" for t, v in zip(self.tasks, values) if not math.isfinite(v)]
-        if bad:
-            raise TrainingError(
-                f"The loss is not finite for {len(bad)} of {len(self)} tasks: {', '.join(bad[:5])}. No step "
-                "was taken. Lower the learning rate, or look for extreme values in the targets and features."
-            )
+    losses: TaskLosses | None
+    shared: Any
+    features: Tensor | None
+    scale: float
+    strict: bool
+    work: Any = None
 
 
 class Balancer(ABC):
@@ -87,7 +57,7 @@ class Balancer(ABC):
     In any loop::
 
         optimizer.zero_grad()
-        balancer.backward({"a": loss_a, "b": loss_b})
+        balancer.backward({"a": loss_a, "b": loss_b}, shared=encoder)
         optimizer.step()
 
     A subclass declares `needs`, one of
@@ -98,16 +68,34 @@ class Balancer(ABC):
     - "features": gradients with respect to the shared representation.
 
     A task that is not among the losses is left out of the problem and its state is untouched.
+
+    Attributes
+    ----------
+    last : dict
+        Of the last step: "tasks", "losses", "weights" (None for a direction that is no weighted sum) and
+        "gramian" (None for methods that do without).
+    watch : Watch or None
+        Set one to keep what happens in the steps, see `polytask.balancing.Watch`.
     """
 
     name: ClassVar[str] = ""
-    needs: ClassVar[str] = "losses"
+    needs: str = "losses"
+    card: ClassVar[Card | None] = None
+    #: Names of the attributes that a resumed run needs.
+    STATE: ClassVar[tuple[str, ...]] = ()
+
+    watch: Watch | None = None
+    _pending: tuple[Part, ...] = ()
+    _ranks: Ranks | None = None
 
     def backward(
         self,
         losses: Mapping[str, Tensor],
-        shared: Iterable[Tensor] | None = None,
+        shared: Any = None,
         features: Tensor | None = None,
+        *,
+        scaler: Any = None,
+        unreached: str = "error",
     ) -> None:
         """Add this step's gradients to ``.grad`` of the parameters.
 
@@ -115,53 +103,143 @@ class Balancer(ABC):
         ----------
         losses : mapping of str to scalar Tensor
             Only tasks that have labels in the batch.
-        shared : iterable of Parameter, optional
-            The shared parameters, for balancers that need gradients.
+        shared : Module, or iterable of Parameter, optional
+            What the tasks share, for balancers that need gradients.
         features : Tensor, optional
-            The shared representation, for balancers that need it.
+            The shared representation, for balancers that need it; others use it to save work.
+        scaler : torch.amp.GradScaler, optional
+            Give the losses unscaled; the gradients come out scaled, as ``scaler.step`` expects them.
+        unreached : {"error", "ignore"}
+            What to do about shared parameters that no loss depends on.
 
         Raises
         ------
         TrainingError
-            For a loss that is NaN or infinite, with the task's name, before any gradient is computed.
+            For a loss or gradient that is NaN or infinite, with the task's name; no gradient is added.
         SettingError
-            For no losses, a loss that is not a scalar, or a missing `shared` or `features`.
+            For no losses, a loss that is not a scalar, a missing `shared` or `features`, or losses that do
+            not depend on them.
         """
-        checked = TaskLosses.of(losses)
-        checked.check_finite()
-        if self.needs in ("gramian", "gradients") and shared is None:
-            raise SettingError(
-                f"Balancing '{self.name}' needs the shared parameters: backward(losses, shared=…)."
-            )
-        if self.needs == "features" and features is None:
-            raise SettingError(
-                f"Balancing '{self.name}' needs the representation: backward(losses, features=…)."
-            )
-        self._backward(checked, shared, features)
+        parts = (*self._pending, self._part(losses, shared, features, scaler, unreached))
+        self._pending = ()
+        tasks, values = self._total(parts)
+        if not tasks:  # no rank has a label
+            add_gradients(self._ranks.sum({}) if self._ranks is not None else {})
+            return
+        self.last: dict[str, Any] = {"tasks": tasks, "losses": values, "weights": None, "gramian": None}
+        if self.watch is not None:
+            self.watch.before(tasks, parts, self._ranks)
+        gradients = self._gradients(tasks, values, parts)
+        if self._ranks is not None:
+            gradients = self._ranks.sum(gradients)
+        add_gradients(gradients)
+        if self.watch is not None:
+            self.watch.after(self)
 
-    @abstractmethod
-    def _backward(self, losses: TaskLosses, shared: Iterable[Tensor] | None, features: Tensor | None) -> None:
-        """The method itself; the losses are finite."""
+    def accumulate(
+        self,
+        losses: Mapping[str, Tensor],
+        shared: Any = None,
+        features: Tensor | None = None,
+        *,
+        scaler: Any = None,
+        unreached: str = "error",
+    ) -> None:
+        """Take a micro-batch; the next `backward` makes one step of all that were taken, and of its own.
 
-    def after_step(self, losses: Mapping[str, Tensor]) -> None:  # noqa: B027 - few methods need it
+        The step is the one that a single large batch would give, so each task's losses must add up to its loss
+        on the large batch: divide sums over a micro-batch by the number of labels in the large batch.
+        Parameters and errors are those of `backward`.
+        """
+        part = self._part(losses, shared, features, scaler, unreached)
+        self._pending = (*self._pending, part)
+
+    def distribute(self, model: Any, tasks: Sequence[str], group: Any = None) -> None:
+        """Make each step one of all ranks of a process group, as if one process held the whole batch.
+
+        Call it once, on every rank, before training. The losses of a rank are its own sums divided by the
+        number of labels on *all* ranks (`polytask.balancing.global_losses`), of the tasks it has labels of;
+        that may be none: ``backward({})``. Gradients are summed over ranks here, and equal on all of them
+        afterwards, so it does not matter whether the network is wrapped in `DistributedDataParallel`.
+
+        Parameters
+        ----------
+        model : Module
+            The whole network, heads included; parameters must be equal on all ranks. With FSDP2: the module
+            that `fully_shard` was called on.
+        tasks : sequence of str
+            All tasks, in the same order on all ranks.
+        group : ProcessGroup, optional
+            Default: the default group.
+
+        Raises
+        ------
+        SettingError
+            If no process group was made, or ranks disagree about tasks or parameters.
+        """
+        self._ranks = Ranks(model, tasks, group)
+
+    def after_step(self, losses: Mapping[str, Tensor]) -> None:
         """The losses of the same batch after the step; called where `needs` is "losses_after_step"."""
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that a resumed run needs: tensors and plain data."""
-        return {}
+        return pack(self, self.STATE)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restore what `state_dict` returned."""
-        if state:
-            raise SettingError(f"Balancing '{self.name}' has no state, but was given: {', '.join(state)}.")
+        """Restore what `state_dict` returned.
 
+        Raises
+        ------
+        SettingError
+            For the state of another method.
+        """
+        unpack(self, self.STATE, state, f"Balancing '{self.name}'")
 
-class LossBalancer(Balancer, ABC):
-    """A balancer that is a function of the losses alone: one objective, one backward pass."""
-
-    def _backward(self, losses: TaskLosses, shared: Iterable[Tensor] | None, features: Tensor | None) -> None:
-        self.objective(losses).backward()
+    # ------------------------------------------------------------------ for kinds of balancers
 
     @abstractmethod
-    def objective(self, losses: TaskLosses) -> Tensor:
-        """The scalar to minimise."""
+    def _gradients(self, tasks: tuple[str, ...], values: np.ndarray, parts: tuple[Part, ...]) -> Gradients:
+        """Gradients of this rank by parameter; the losses, totals over parts and ranks, are finite."""
+
+    def _part(
+        self,
+        losses: Mapping[str, Tensor],
+        shared: Any,
+        features: Tensor | None,
+        scaler: Any,
+        unreached: str,
+    ) -> Part:
+        """Checked arguments."""
+        if unreached not in ("error", "ignore"):
+            raise SettingError(f"unreached must be 'error' or 'ignore', got {unreached!r}.")
+        if self.needs in ("gramian", "gradients") and shared is None:
+            raise SettingError(
+                f"Balancing '{self.name}' needs the shared parameters: backward(losses, shared=…)."
+            )
+        if self._ranks is not None:
+            self._ranks.gather()
+        if not losses and self._ranks is not None:
+            return Part(None, shared, features, _scale_of(scaler), unreached == "error")
+        if self.needs == "features" and features is None:
+            raise SettingError(
+                f"Balancing '{self.name}' needs the representation: backward(losses, features=…)."
+            )
+        return Part(TaskLosses.of(losses), shared, features, _scale_of(scaler), unreached == "error")
+
+    def _total(self, parts: Sequence[Part]) -> tuple[tuple[str, ...], np.ndarray]:
+        """Tasks and their losses as numbers, over all parts and ranks."""
+        total: dict[str, float] = {}
+        for part in parts:
+            if part.losses is not None:
+                for task, value in zip(part.losses.tasks, part.losses.vector.detach().tolist()):
+                    total[task] = total.get(task, 0.0) + value
+        if self._ranks is not None:
+            total = self._ranks.total(total)
+        check_finite(total)
+        return tuple(total), np.array(list(total.values()), dtype=np.float64)
+
+
+def _scale_of(scaler: Any) -> float:
+    # scale() also makes the scaler's own tensor, which get_scale() does not.
+    return 1.0 if scaler is None else float(scaler.scale(torch.ones((), device=scaler._device)))

@@ -5,16 +5,30 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
+from polytask.balancing import gradients, losses
 from polytask.balancing.base import Balancer
-from polytask.balancing.losses import Equal, Fixed
+from polytask.balancing.torchjd import from_torchjd, is_torchjd
 from polytask.errors import SettingError
 
-#: Name → class.
-BALANCERS: dict[str, type[Balancer]] = {cls.name: cls for cls in (Equal, Fixed)}
+_METHODS = [getattr(module, name) for module in (losses, gradients) for name in module.__all__]
+
+#: Name → class, as in the table of `balancing_methods`.
+BALANCERS: dict[str, type[Balancer]] = {cls.name: cls for cls in _METHODS}
 
 
-def get_balancer(name: str | Balancer, **settings: Any) -> Balancer:
+def balancing_methods() -> list[dict[str, str]]:
+    """All methods at a glance: name, class, paper, formula, what it needs, backward passes, extra memory."""
+    rows = []
+    for name, cls in BALANCERS.items():
+        assert cls.card is not None
+        rows.append({"name": name, "class": cls.__name__, "needs": cls.needs, **vars(cls.card)})
+    return rows
+
+
+def get_balancer(name: Any, **settings: Any) -> Balancer:
     """A balancer by its name, made with `settings`; an instance is returned as it is.
+
+    A weighting or an aggregator of TorchJD becomes a balancer, see `from_torchjd`.
 
     Raises
     ------
@@ -25,6 +39,8 @@ def get_balancer(name: str | Balancer, **settings: Any) -> Balancer:
         if settings:
             raise SettingError(f"Settings {', '.join(settings)} are unused: the balancer is made already.")
         return name
+    if is_torchjd(name):
+        return from_torchjd(name, **settings)
     if name not in BALANCERS:
         raise SettingError(f"No balancing '{name}'; known: {', '.join(BALANCERS)}.")
     known = inspect.signature(BALANCERS[name]).parameters

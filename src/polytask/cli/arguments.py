@@ -128,9 +128,9 @@ def _compare(command: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--seeds",
         type=at_least(1),
-        default=2,
+        default=3,
         metavar="N",
-        help="repeats of all folds, each with its own seed (default 2)",
+        help="repeats of all folds, each with its own seed (default 3)",
     )
     group.add_argument("--seed", type=at_least(0), default=0, metavar="N", help="the first seed (default 0)")
     group.add_argument("--budget", type=seconds, metavar="TIME", help="wall-clock limit: 60s, 5m, 1h")

@@ -110,6 +110,8 @@ class MultiTaskRegressor(MultiOutputMixin, RegressorMixin, _ArrayNetwork):
     model_ : NetworkModel
     history_ : list of dict
         Losses per task and epoch.
+    balancer_ : Balancer
+        The copy of `balancing` that was used; its `watch` has the records, if one was set.
     n_features_in_ : int
     """
 
@@ -139,6 +141,8 @@ class MultiTaskClassifier(MultiOutputMixin, ClassifierMixin, _ArrayNetwork):
     model_ : NetworkModel
     history_ : list of dict
         Losses per task and epoch.
+    balancer_ : Balancer
+        The copy of `balancing` that was used; its `watch` has the records, if one was set.
     n_features_in_ : int
     """
 

@@ -52,15 +52,17 @@ class NetworkEstimator(BaseEstimator, ABC):
             raise SettingError(f"validation_fraction must lie in [0, 1), got {self.validation_fraction!r}.")
         if validation is None:
             data, validation = split_validation(data, self.validation_fraction, np.random.default_rng(seed))
+        balancer = self._balancer(data)
         self.model_ = NetworkModel.fit(
             self._build,
             data,
             validation,
-            self._balancer(data),
+            balancer,
             self._settings(),
             scale_inputs=scale_inputs,
             seed=seed,
         )
+        self.balancer_ = balancer
         self.history_ = self.model_.history
         self.n_iter_ = len(self.history_)
 

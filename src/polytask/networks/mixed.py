@@ -84,6 +84,8 @@ class MultiTaskNetwork(NetworkEstimator):
     model_ : NetworkModel
     history_ : list of dict
         Losses per task and epoch.
+    balancer_ : Balancer
+        The copy of `balancing` that was used; its `watch` has the records, if one was set.
     preprocessing_ : transformer or None
     n_features_in_ : int
 

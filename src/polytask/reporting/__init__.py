@@ -1,6 +1,7 @@
-"""What a comparison looks like: an HTML report and tables on a terminal, both drawn from plain data."""
+"""What results look like: HTML pages and tables on a terminal, all drawn from plain data."""
 
+from polytask.reporting.balancing import render_balancing, write_balancing
 from polytask.reporting.html import render_html, write_html
 from polytask.reporting.terminal import print_comparison
 
-__all__ = ["print_comparison", "render_html", "write_html"]
+__all__ = ["print_comparison", "render_balancing", "render_html", "write_balancing", "write_html"]

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from polytask.files import write_atomic
-from polytask.reporting.markup import Html, element, join
+from polytask.reporting.document import document
+from polytask.reporting.markup import element
 from polytask.reporting.sections.gains import gains
 from polytask.reporting.sections.headline import headline
 from polytask.reporting.sections.learning import learning
@@ -16,7 +17,6 @@ from polytask.reporting.sections.reading import reading
 from polytask.reporting.sections.run import run
 from polytask.reporting.sections.why import why
 from polytask.reporting.sections.zeros import zeros
-from polytask.reporting.style import STYLE
 
 #: Sections in their order: anchor, word in the table of contents, function.
 SECTIONS = (
@@ -28,9 +28,6 @@ SECTIONS = (
     ("reading", "How to read it", reading),
     ("run", "What was run", run),
 )
-
-#: Nothing is loaded from anywhere, whatever a task may be called.
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 
 
 def render_html(report: Mapping[str, Any]) -> str:
@@ -49,13 +46,13 @@ def render_html(report: Mapping[str, Any]) -> str:
     made = [(anchor, word, make(report)) for anchor, word, make in SECTIONS]
     shown = [(anchor, word, section) for anchor, word, section in made if section is not None]
     links = [element("a", word, href=f"#{anchor}") for anchor, word, _ in shown]
-    body = element(
-        "body",
+    overall = (report.get("overall") or {}).get("verdict") or "no verdict"
+    return document(
+        f"polytask: {overall}",
         headline(report),
         element("main", element("nav", *links, aria_label="Sections"), *(section for _, _, section in shown)),
         element("footer", f"Made with polytask {report.get('polytask') or ''}"),
     )
-    return f"<!DOCTYPE html>\n{element('html', _head(report), body, lang='en')}\n"
 
 
 def write_html(report: Mapping[str, Any], path: str | Path) -> Path:
@@ -69,16 +66,3 @@ def write_html(report: Mapping[str, Any], path: str | Path) -> Path:
     """
     write_atomic(path, render_html(report))
     return Path(path)
-
-
-def _head(report: Mapping[str, Any]) -> Html:
-    overall = (report.get("overall") or {}).get("verdict") or "no verdict"
-    return element(
-        "head",
-        element("meta", charset="utf-8"),
-        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        element("meta", http_equiv="Content-Security-Policy", content=_POLICY),
-        element("meta", name="color-scheme", content="light dark"),
-        element("title", f"polytask: {overall}"),
-        element("style", join([Html(STYLE)])),
-    )

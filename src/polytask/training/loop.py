@@ -148,8 +148,9 @@ class Run:
         present = self._present(denominator, active)
         losses = self._losses(numerator, denominator, present)
         if len(losses):
-            features = self.sharing.features() if self.balancer.needs == "features" else None
-            self.balancer.backward(losses, shared=self.shared, features=features)
+            # A parameter that only absent tasks use is not reached; with all tasks there, that is an error.
+            unreached = "error" if present is None else "ignore"
+            self.balancer.backward(losses, self.shared, self.sharing.features(), unreached=unreached)
             penalty = self.sharing.penalty()
             if penalty is not None:
                 penalty.backward()

@@ -71,8 +71,12 @@ def multiclass_brier(output: Tensor, target: Tensor) -> Tensor:
 
 
 def poisson(output: Tensor, target: Tensor) -> Tensor:
-    """``e^o − y o``: the negative Poisson log-likelihood of the log-rate o, without ``log y!``."""
-    return torch.exp(output) - target * output
+    """``e^o − y o + y log y − y``: half of the Poisson deviance of the log-rate o.
+
+    The negative log-likelihood up to what does not depend on o, and zero for a perfect fit: some ways of
+    balancing tasks look at ratios or logarithms of losses.
+    """
+    return torch.exp(output) - target * output + torch.xlogy(target, target) - target
 
 
 def rate_squared_error(output: Tensor, target: Tensor) -> Tensor:

@@ -33,6 +33,7 @@ def save_run(run: Run) -> None:
         "history": run.history,
         "stopping": None if run.stopping is None else run.stopping.state_dict(),
         "balancer": {k: v for k, v in balancer.items() if not isinstance(v, Tensor)},
+        "watch": None if run.balancer.watch is None else run.balancer.watch.state_dict(),
     }
     save_checkpoint(run.settings.checkpoint, tensors, plain)
 
@@ -65,6 +66,8 @@ def resume_run(run: Run) -> None:
     run.best.load_state_dict(_part(tensors, "best."))
     run.optimizer.load_state_dict(_part(tensors, "optimizer."))
     run.balancer.load_state_dict(plain["balancer"] | _part(tensors, "balancer."))
+    if run.balancer.watch is not None and plain.get("watch") is not None:
+        run.balancer.watch.load_state_dict(plain["watch"])
     run.epoch, run.rate_factor, run.history = plain["epoch"], plain["rate_factor"], plain["history"]
     if run.stopping is not None:
         run.stopping.load_state_dict(plain["stopping"])

@@ -5,14 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from torch import Tensor
+import numpy as np
 
-from polytask.balancing.base import LossBalancer, TaskLosses
+from polytask.balancing.by_losses import LossBalancer
+from polytask.balancing.cards import Card
 from polytask.errors import SettingError
 
 
 class Fixed(LossBalancer):
-    """``L = Σ_t w_t L_t`` over the tasks that have labels in the batch. One backward pass.
+    """``L = Σ_t w_t L_t`` over the tasks that have labels in the batch.
 
     Parameters
     ----------
@@ -26,6 +27,7 @@ class Fixed(LossBalancer):
     """
 
     name = "fixed"
+    card = Card("weighting by hand", "w_t as given")
 
     def __init__(self, weights: Mapping[str, float]) -> None:
         if not weights:
@@ -33,11 +35,10 @@ class Fixed(LossBalancer):
         for task, weight in weights.items():
             if not (weight > 0 and math.isfinite(weight)):
                 raise SettingError(f"Task '{task}': its weight must be positive and finite, got {weight!r}.")
-        self.weights = dict(weights)
+        self.given = dict(weights)
 
-    def objective(self, losses: TaskLosses) -> Tensor:
-        missing = [task for task in losses if task not in self.weights]
+    def weights(self, tasks: tuple[str, ...], losses: np.ndarray) -> np.ndarray:
+        missing = [task for task in tasks if task not in self.given]
         if missing:
             raise SettingError(f"Fixed balancing has no weight for task '{missing[0]}'.")
-        weights = losses.vector.new_tensor([self.weights[task] for task in losses])
-        return (weights * losses.vector).sum()
+        return np.array([self.given[task] for task in tasks])

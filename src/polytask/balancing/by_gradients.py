@@ -1,0 +1,231 @@
+"""Balancers that look at the tasks' gradients with respect to what they share.
+
+Parameters that are not shared (heads) receive the plain gradient of the loss, as in the papers: a weight on a
+head's loss would only change the head's learning rate.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from polytask.balancing.base import Balancer, Part
+from polytask.balancing.engines.gradients import Gradients, add_to
+from polytask.balancing.engines.problem import Problem
+from polytask.balancing.engines.shared import shared_parameters
+from polytask.balancing.engines.totals import total_gramian, total_per_task
+from polytask.balancing.state import PerTask, pack, unpack
+from polytask.errors import SettingError, TrainingError
+
+WHERE = ("parameters", "features")
+
+
+class GramianBalancer(Balancer, ABC):
+    """A balancer whose direction ``d = Σ_t w_t g_t`` has weights that are a function of the Gramian.
+
+    ``G_st = ⟨g_s, g_t⟩`` of the tasks' gradients with respect to the shared parameters, or to the shared
+    representation. `polytask.balancing.engines` computes it without the gradients themselves where it can.
+
+    Parameters
+    ----------
+    gradients : {"parameters", "features"}
+        What the gradients are taken with respect to. "features" costs hardly more than a plain step: all
+        tasks' gradients are known where the heads begin, and one backward pass goes on from there. It is an
+        upper bound of the problem on the parameters (Sener & Koltun 2018).
+    update_every : int
+        Steps between two updates of the weights; in between the last ones are kept.
+    """
+
+    needs = "gramian"
+    #: "all" shared layers, or the "last" one before the heads, make the Gramian.
+    layer: ClassVar[str] = "all"
+    _OF_ALL: ClassVar[tuple[str, ...]] = ("steps", "kept")
+
+    def __init__(self, gradients: str = "parameters", update_every: int = 1) -> None:
+        if gradients not in WHERE:
+            raise SettingError(f"gradients must be 'parameters' or 'features', got {gradients!r}.")
+        if not (isinstance(update_every, int) and update_every >= 1):
+            raise SettingError(f"update_every must be a whole number of at least 1, got {update_every!r}.")
+        self.needs = "gramian" if gradients == "parameters" else "features"
+        self.update_every = update_every
+        self.steps = 0
+        #: The weights of the last update, where they are used again.
+        self.kept = PerTask()
+
+    @abstractmethod
+    def weights(self, tasks: tuple[str, ...], losses: np.ndarray, gramian: np.ndarray) -> np.ndarray:
+        """The weights of one step; the place to update what the method has learned.
+
+        Parameters
+        ----------
+        tasks : tuple of str
+            The m ≥ 2 tasks that have labels in the batch and a gradient that is not zero.
+        losses : float64 array of shape (m,)
+        gramian : float64 array of shape (m, m)
+            Symmetric, finite, with a positive diagonal; often singular.
+
+        Returns
+        -------
+        array of shape (m,)
+        """
+
+    def weights_on_device(self, gramian: Tensor) -> Tensor | None:
+        """As `weights` in torch operations, for gradients on a GPU that the host should not wait for.
+
+        None: the Gramian is brought to the host. Tasks without a gradient have a large diagonal entry here.
+        """
+        return None
+
+    def state_dict(self) -> dict[str, Any]:
+        return pack(self, (*self._OF_ALL, *self.STATE))
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        unpack(self, (*self._OF_ALL, *self.STATE), state, f"Balancing '{self.name}'")
+
+    @property
+    def report(self) -> list[dict[str, Any]]:
+        """How the last Gramian was computed: parameters of each layer, way, and why."""
+        return self._report
+
+    _report: list[dict[str, Any]] = []  # noqa: RUF012 - replaced, never changed
+
+    def _part(self, *arguments: Any) -> Part:
+        part = super()._part(*arguments)
+        if part.losses is not None:
+            part.work = _problem(part, self.needs == "features")
+            if part.work is not None and self._due(part.losses.tasks):
+                part.work.sweep(self.layer == "last")
+        return part
+
+    def _due(self, tasks: Sequence[str]) -> bool:
+        return self.steps % self.update_every == 0 or any(task not in self.kept for task in tasks)
+
+    def _gradients(self, tasks: tuple[str, ...], values: np.ndarray, parts: tuple[Part, ...]) -> Gradients:
+        problems = [part.work for part in parts if part.work is not None]
+        if self._due(tasks):
+            for problem in problems:  # a task may be new on another rank only
+                problem.sweep(self.layer == "last")
+            shared, at_features = shared_parameters(parts[0].shared), self.needs == "features"
+            gramian = total_gramian(tasks, problems, shared, at_features, self._ranks)
+            weights = self._weigh(tasks, values, gramian, any(part.scale != 1.0 for part in parts))
+            if self.update_every > 1:
+                self.kept.write(tasks, np.asarray(weights))
+        else:
+            weights = self.kept.read(tasks)
+        self.steps += 1
+        self.last["weights"] = weights
+        self._report = problems[0].report if problems else []
+        gradients: Gradients = {}
+        for problem in problems:
+            problem.add_own(gradients)
+            problem.add_weighted({t: weights[tasks.index(t)] for t in problem.tasks}, gradients)
+        return gradients
+
+    def _weigh(
+        self, tasks: tuple[str, ...], losses: np.ndarray, gramian: Tensor, scaled: bool
+    ) -> np.ndarray | Tensor:
+        """Weights of all tasks; zero for those without a gradient, who take no part in the problem."""
+        if gramian.device.type != "cpu":
+            on_device = self.weights_on_device(_without_zeros(gramian))
+            if on_device is not None:
+                if self.watch is not None and self.watch.due:
+                    self.last["gramian"] = gramian.cpu().numpy()
+                return on_device
+        g = gramian.detach().cpu().numpy()
+        self.last["gramian"] = g
+        norms = np.diagonal(g)
+        if not np.isfinite(g).all():
+            if scaled:  # the scaler's business: it will see the gradients and skip the step
+                return np.ones(len(tasks))
+            raise not_finite([t for t, n in zip(tasks, norms) if not np.isfinite(n)], len(tasks))
+        chosen = np.flatnonzero(norms > 0)
+        out = np.zeros(len(tasks))
+        if len(chosen) == 1:
+            out[chosen] = 1.0
+        elif len(chosen) > 1:
+            names = tuple(tasks[i] for i in chosen)
+            out[chosen] = self.weights(names, losses[chosen], g[np.ix_(chosen, chosen)])
+        return out
+
+
+def _problem(part: Part, at_features: bool = False) -> Problem | None:
+    """The tasks' gradients of a part; None where no task is there."""
+    if part.losses is None:
+        return None
+    shared = shared_parameters(part.shared)
+    return Problem(
+        part.losses, shared, part.features, at_features=at_features, scale=part.scale, strict=part.strict
+    )
+
+
+def _without_zeros(gramian: Tensor) -> Tensor:
+    """A large diagonal for tasks without a gradient, so that solvers leave them aside without looking."""
+    diagonal = gramian.diagonal()
+    return gramian + torch.diag(torch.where(diagonal > 0, 0.0, 1e6 * diagonal.max()))
+
+
+class GradientBalancer(Balancer, ABC):
+    """A balancer whose direction is a function of the gradients themselves, not of their Gramian.
+
+    It holds a gradient of all shared parameters for each task: memory T × P.
+    """
+
+    needs = "gradients"
+
+    @abstractmethod
+    def direction(self, tasks: tuple[str, ...], losses: np.ndarray, jacobian: Tensor) -> Tensor:
+        """The direction of one step; the place to update what the method has learned.
+
+        Parameters
+        ----------
+        tasks : tuple of str
+            The m tasks that have labels in the batch.
+        losses : float64 array of shape (m,)
+        jacobian : Tensor of shape (m, P)
+            The tasks' gradients with respect to all shared parameters, in their order. Finite.
+
+        Returns
+        -------
+        Tensor of shape (P,)
+        """
+
+    def _part(self, *arguments: Any) -> Part:
+        part = super()._part(*arguments)
+        part.work = _problem(part)
+        if part.work is not None:
+            part.work.sweep()
+        return part
+
+    def _gradients(self, tasks: tuple[str, ...], values: np.ndarray, parts: tuple[Part, ...]) -> Gradients:
+        problems = [part.work for part in parts if part.work is not None]
+        shared = shared_parameters(parts[0].shared)
+        gradients: Gradients = {}
+        for problem in problems:
+            problem.add_own(gradients)
+        if not shared:
+            return gradients
+        wholes = [total_per_task(p, tasks, problems, self._ranks) for p in shared]
+        jacobian = torch.cat([w.flatten(1) for w in wholes], 1)
+        finite = torch.isfinite(jacobian).all(1).tolist()
+        if not all(finite) and parts[0].scale == 1.0:
+            raise not_finite([t for t, good in zip(tasks, finite) if not good], len(tasks))
+        if self.watch is not None and self.watch.due:
+            self.last["gramian"] = (jacobian @ jacobian.T).double().cpu().numpy()
+        flat = jacobian[0] if len(tasks) == 1 else self.direction(tasks, values, jacobian)
+        for p, piece in zip(shared, (flat * parts[0].scale).split([p.numel() for p in shared])):
+            add_to(gradients, p, piece.view_as(p))
+        return gradients
+
+
+def not_finite(bad: Sequence[str], n_tasks: int) -> TrainingError:
+    """The error for gradients that are NaN or infinite."""
+    names = ", ".join(f"'{t}'" for t in bad[:5])
+    return TrainingError(
+        f"The gradient is not finite for {len(bad)} of {n_tasks} tasks: {names}, although the losses are. No "
+        "step was taken. Lower the learning rate, or clip what the losses are taken of."
+    )

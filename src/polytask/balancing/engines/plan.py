@@ -1,0 +1,151 @@
+"""Where a step's graph is cut: above it every task has its own graph, below it they share one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from polytask.balancing.engines.graph import LEAF, Edge, Feeder, Graph, edge_of
+from polytask.balancing.task_losses import TaskLosses
+from polytask.errors import SettingError
+
+
+@dataclass
+class Plan:
+    """How to bring the tasks' gradients down.
+
+    Attributes
+    ----------
+    graph : Graph
+        From the losses, or down to the cut where that is given by the features.
+    below : Graph
+        What is shared; where layers are looked for.
+    cut : list of Edge
+        Where the tasks' own graphs end. Empty: there is no such place, and every task goes its whole way alone.
+    touched : list of list of int
+        Positions in `cut` that each task reaches; a single entry where all losses have one root.
+    feeders : list of Feeder
+        Where the cut is one place that only single tasks' nodes lead to: these. One backward pass then tells
+        the gradients of all tasks apart.
+    own : list of Tensor
+        Parameters above the cut that are not shared.
+    rest : list of Tensor
+        Parameters that are not shared and are reached otherwise.
+    alone : list of Tensor
+        Shared parameters that single tasks reach above the cut.
+    """
+
+    graph: Graph
+    below: Graph
+    cut: list[Edge]
+    touched: list[list[int]]
+    feeders: list[Feeder] = field(default_factory=list)
+    own: list[Tensor] = field(default_factory=list)
+    rest: list[Tensor] = field(default_factory=list)
+    alone: list[Tensor] = field(default_factory=list)
+
+
+def make_plan(losses: TaskLosses, shared: dict[Tensor, str], features: Tensor | None, must: bool) -> Plan:
+    """Read the graph.
+
+    Parameters
+    ----------
+    losses : TaskLosses
+    shared : dict of Tensor to str
+    features : Tensor, optional
+        The shared representation.
+    must : bool
+        Whether everything shared has to go through `features`.
+    """
+    roots = _roots(losses)
+    ids = {id(p) for p in shared}
+    if features is not None and features.requires_grad:
+        plan = _cut_at(roots, edge_of(features), ids, losses.tasks, shared if must else None)
+        if plan is not None:
+            return plan
+    elif must:
+        raise SettingError("The features do not depend on any parameter: they need no gradient.")
+    graph = Graph(roots)
+    if len(roots) > 1:
+        cut = graph.cut()
+        touched = [[i for i, bits in enumerate(cut.values()) if bits >> t & 1] for t in range(len(roots))]
+        if cut and not _nested(graph, list(cut), touched):
+            return _cut_where_they_meet(graph, list(cut), touched, ids)
+        return Plan(graph, graph, [], [], rest=_others(graph, ids))
+    return Plan(graph, graph, list(roots), [[0]], rest=_others(graph, ids))
+
+
+def _roots(losses: TaskLosses) -> list[Edge]:
+    if losses.scalars is None:
+        if not losses.vector.requires_grad:
+            raise SettingError("The losses do not depend on any parameter that is trained.")
+        return [edge_of(losses.vector)]
+    for task, loss in zip(losses.tasks, losses.scalars):
+        if not loss.requires_grad:
+            raise SettingError(
+                f"The loss of task '{task}' does not depend on any parameter that is trained; was it detached?"
+            )
+    return [edge_of(loss) for loss in losses.scalars]
+
+
+def _cut_at(
+    roots: Sequence[Edge], stop: Edge, ids: set[int], tasks: Sequence[str], shared: dict[Tensor, str] | None
+) -> Plan | None:
+    """A plan that goes through the features; None where shared parameters are reached past them."""
+    above, below = Graph(roots, stop), Graph([stop])
+    missing = [t for i, t in enumerate(tasks) if len(roots) > 1 and not above.tasks.get(stop[0], 0) >> i & 1]
+    past = [leaf for leaf in above.leaves if leaf in ids]
+    if shared is not None:
+        if stop[0] not in above.tasks or missing:
+            which = f"The loss of task '{missing[0]}' does" if missing else "The losses do"
+            raise SettingError(f"{which} not depend on the features: give the ones that heads were applied to.")
+        if past:
+            name = next(name for p, name in shared.items() if id(p) == past[0])
+            raise SettingError(
+                f"The shared parameter {name} is used past the features; take gradients='parameters' instead."
+            )
+    if past or missing or stop[0] not in above.tasks:
+        return None
+    both = set(above.leaves) & set(below.leaves)
+    own = [n.variable for key, n in above.leaves.items() if key not in both]
+    rest = [n.variable for key, n in (above.leaves | below.leaves).items() if key in both]
+    rest += [n.variable for key, n in below.leaves.items() if key not in ids and key not in both]
+    feeders = above.feeders(stop) if len(roots) > 1 else []
+    return Plan(above, below, [stop], [[0]] * len(roots), feeders, own=own, rest=rest)
+
+
+def _cut_where_they_meet(graph: Graph, cut: list[Edge], touched: list[list[int]], ids: set[int]) -> Plan:
+    plan = Plan(graph, graph, cut, touched, graph.feeders(cut[0]) if len(cut) == 1 else [])
+    for key, node in graph.leaves.items():
+        bits = graph.tasks[node]
+        single = bits & (bits - 1) == 0
+        if key in ids:
+            if single:
+                plan.alone.append(node.variable)
+        else:
+            (plan.own if single else plan.rest).append(node.variable)
+    return plan
+
+
+def _others(graph: Graph, ids: set[int]) -> list[Tensor]:
+    return [node.variable for key, node in graph.leaves.items() if key not in ids]
+
+
+def _nested(graph: Graph, cut: list[Edge], touched: list[list[int]]) -> bool:
+    """Whether a task reaches one place of the cut through another: its gradient there would count twice."""
+    index: dict[object, int] = {}
+    for i, (node, _) in enumerate(cut):
+        index[node] = index.get(node, 0) | 1 << i
+    above = dict.fromkeys(graph.order, 0)  # bits of the places that a node is below of
+    for node in graph.order:
+        bits = above[node] | index.get(node, 0)
+        for child, _ in graph.next[node]:
+            above[child] |= bits
+    for places in touched:
+        bits = sum(1 << i for i in places)
+        if any(above[cut[i][0]] & bits for i in places):
+            return True
+    # A leaf that is met at the cut and used below it as well has parts of its gradient on both ways.
+    return any(graph.names[node] == LEAF and above[node] for node, _ in cut)

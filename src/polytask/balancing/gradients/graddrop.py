@@ -1,0 +1,63 @@
+"""GradDrop: per parameter, only the gradients of one sign, drawn at random."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from polytask.balancing.by_gradients import GradientBalancer
+from polytask.balancing.cards import Card
+from polytask.balancing.state import Draws
+from polytask.errors import SettingError
+
+
+class GradDrop(GradientBalancer):
+    """Per parameter one sign is kept, positive with probability `P`; `d` is the sum of what is kept.
+
+    ``P = ½ (1 + Σ_t g_t / Σ_t |g_t|)``, elementwise; with U uniform on [0, 1]:
+    ``M_t = 1[P > U] 1[g_t > 0] + 1[P < U] 1[g_t < 0]`` and ``d = Σ_t (ℓ + (1 − ℓ) M_t) g_t``. Where all
+    gradients have one sign nothing is dropped.
+
+    Parameters
+    ----------
+    leak : float
+        ℓ in [0, 1], the share of what is dropped that comes through: 0 as in the paper's main form, 1 is the
+        plain sum.
+    seed : int
+        Of U, which is drawn on the CPU: the same on all ranks and devices.
+
+    Raises
+    ------
+    SettingError
+        For a leak outside [0, 1].
+
+    See Chen, Z., Ngiam, J., Huang, Y., Luong, T., Kretzschmar, H., Chai, Y., Anguelov, D. (2020). Just pick
+    a sign: optimizing deep multitask models with gradient sign dropout. NeurIPS, algorithm 1. The paper puts
+    it at activations; here the gradients are those of the shared parameters.
+    """
+
+    name = "graddrop"
+    card = Card(
+        "Chen et al. 2020, Just pick a sign: gradient sign dropout, NeurIPS",
+        "P = ½(1 + Σ∇L/Σ|∇L|); keep one sign, positive if P > U",
+        backward="T",
+        memory="T × P",
+    )
+    STATE = ("draws",)
+
+    def __init__(self, leak: float = 0.0, seed: int = 0) -> None:
+        if not 0 <= leak <= 1:
+            raise SettingError(f"leak must be between 0 and 1, got {leak!r}.")
+        self.leak = float(leak)
+        self.draws = Draws(seed)
+
+    def direction(self, tasks: tuple[str, ...], losses: np.ndarray, jacobian: Tensor) -> Tensor:
+        total = jacobian.sum(0)
+        purity = 0.5 * (1 + total / jacobian.abs().sum(0).clamp_min(torch.finfo(jacobian.dtype).tiny))
+        keep = (purity > self._uniform(purity)) == (jacobian > 0)
+        return self.leak * total + (1 - self.leak) * (keep * jacobian).sum(0)
+
+    def _uniform(self, like: Tensor) -> Tensor:
+        generator = torch.Generator().manual_seed(int(self.draws.rng.integers(2**63 - 1)))
+        return torch.rand(like.shape, generator=generator, dtype=like.dtype).to(like.device)

@@ -1,0 +1,86 @@
+"""The losses of the tasks of one batch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from polytask.errors import SettingError, TrainingError
+
+
+class TaskLosses(Mapping[str, Tensor]):
+    """The losses of the tasks of one batch: a mapping of name to scalar, kept as one vector.
+
+    Parameters
+    ----------
+    tasks : sequence of str
+        The tasks that have labels in the batch; the others have no loss.
+    vector : Tensor of shape (len(tasks),)
+    scalars : sequence of scalar Tensor, optional
+        The tensors that the vector was stacked from, for those who follow each task's graph.
+    """
+
+    def __init__(
+        self, tasks: Sequence[str], vector: Tensor, scalars: Sequence[Tensor] | None = None
+    ) -> None:
+        self.tasks = tuple(tasks)
+        self.vector = vector
+        self.scalars = None if scalars is None else tuple(scalars)
+
+    @classmethod
+    def of(cls, losses: Mapping[str, Tensor]) -> TaskLosses:
+        """From any mapping of task name to scalar tensor.
+
+        Raises
+        ------
+        SettingError
+            For no loss at all, or one that is not a scalar (named).
+        """
+        if isinstance(losses, cls):
+            return losses
+        if not losses:
+            raise SettingError("No losses to balance: give at least one task's loss.")
+        for task, loss in losses.items():
+            if not isinstance(loss, Tensor) or loss.dim() != 0:
+                shape = tuple(loss.shape) if isinstance(loss, Tensor) else type(loss).__name__
+                raise SettingError(f"The loss of task '{task}' must be a scalar tensor, got {shape}.")
+        scalars = list(losses.values())
+        return cls(list(losses), torch.stack(scalars), scalars)
+
+    def __getitem__(self, task: str) -> Tensor:
+        try:
+            return self.vector[self.tasks.index(task)]
+        except ValueError:
+            raise KeyError(task) from None
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.tasks)
+
+    def __len__(self) -> int:
+        return len(self.tasks)
+
+    @property
+    def values_on_host(self) -> dict[str, float]:
+        """The losses as numbers."""
+        return dict(zip(self.tasks, self.vector.detach().tolist()))
+
+
+def check_finite(values: Mapping[str, float]) -> None:
+    """Raise before anything moves.
+
+    Raises
+    ------
+    TrainingError
+        Naming the tasks whose loss is NaN or infinite.
+    """
+    if math.isfinite(sum(values.values())):
+        return
+    bad = [f"'{t}' ({v})" for t, v in values.items() if not math.isfinite(v)]
+    if bad:
+        raise TrainingError(
+            f"The loss is not finite for {len(bad)} of {len(values)} tasks: {', '.join(bad[:5])}. No step "
+            "was taken. Lower the learning rate, or look for extreme values in the targets and features."
+        )
