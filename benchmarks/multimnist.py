@@ -12,13 +12,15 @@ second convolution, which is left out here.
 
 All methods are treated alike: 10,000 images, 10 epochs, three learning rates, the best one chosen on the mean
 validation accuracy of both tasks; test images are looked at once, after training. "single" is a network for each
-task, and its time that of both. Data, first weights and order of the batches depend on the seed alone, so differences to equal weights are
-paired by seed. Intervals are Student's at 95 %, one by one: with nine methods, expect one to miss now and then.
+task, and its time that of both. Data, first weights and order of the batches depend on the seed alone, so
+differences to equal weights are paired by seed. Intervals are Student's at 95 %, one by one: with nine methods,
+expect one to miss now and then.
+
 The paper trains by SGD on 60,000 images for 100 epochs. Here it is Adam, which does not see the length of a
 direction, so that three learning rates are the same three for methods whose directions differ in length.
 
-Runs that are finished are kept in the folder `--cache` (default: one in the system's folder for temporary files), so that a benchmark that was stopped goes on; delete the
-folder after a change of a method.
+Runs that are finished are kept in the folder of `--cache` (default: one among the system's temporary files), so
+that a benchmark that was stopped goes on. Delete the folder after a change of a method.
 """
 
 from __future__ import annotations
@@ -45,6 +47,7 @@ from torch.nn.functional import cross_entropy
 from common import Result, parser
 from polytask import environment
 from polytask.balancing import Balancer, get_balancer
+from polytask.errors import TrainingError
 from polytask.files import write_atomic
 
 TASKS = ("left", "right")
@@ -188,7 +191,7 @@ def train(
     """Accuracies by task after the last epoch, and the seconds of each epoch."""
     torch.manual_seed(seed)
     # The faster layout for convolutions on a CPU.
-    model = LeNet(tasks).to(memory_format=torch.channels_last)
+    model = LeNet(tasks).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     balancer = make_balancer(method, lr, seed)
     optimizer = torch.optim.Adam(model.parameters(), lr=lr)
     x, y = data["train"]
@@ -213,13 +216,16 @@ def run(method: str, lr: float, seed: int, size: Size, where: str) -> dict[str, 
     """One run on one thread."""
     torch.set_num_threads(1)
     data = make_data(where, seed, size)
-    if method != "single":
-        return train(method, TASKS, data, lr, seed, size.epochs)
-    one, two = (train(method, [t], data, lr, seed, size.epochs) for t in TASKS)
+    networks = [[t] for t in TASKS] if method == "single" else [TASKS]
+    try:
+        parts = [train(method, tasks, data, lr, seed, size.epochs) for tasks in networks]
+    except TrainingError as error:  # a learning rate that diverges is a bad one, and no end of the benchmark
+        nothing = dict.fromkeys(TASKS, 0.0)
+        return {"validation": nothing, "test": nothing, "seconds": [], "failed": str(error)}
     return {
-        "validation": one["validation"] | two["validation"],
-        "test": one["test"] | two["test"],
-        "seconds": [a + b for a, b in zip(one["seconds"], two["seconds"])],
+        "validation": {t: a for part in parts for t, a in part["validation"].items()},
+        "test": {t: a for part in parts for t, a in part["test"].items()},
+        "seconds": [sum(epoch) for epoch in zip(*(part["seconds"] for part in parts))],
     }
 
 
@@ -286,7 +292,7 @@ def figures(method: str, records: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 def _seconds(records: Sequence[dict[str, Any]]) -> float:
     """Median over runs of the median epoch."""
-    return float(np.median([np.median(r["seconds"]) for r in records]))
+    return float(np.median([np.median(r["seconds"]) for r in records if r["seconds"]]))
 
 
 def note(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -365,7 +371,11 @@ def main() -> None:
     setting = f"{name_of(where)}, {size.train:,} images, {size.epochs} epochs"
     for method in methods:
         result.row(method, setting, **figures(method, records))
-    result.content["note"] = note(result.content["rows"])
+    failed = [f"{r['method']} at {r['lr']:g}" for r in records if "failed" in r]
+    quick = "A quick run trains for a few steps: its accuracies mean nothing."
+    result.content["note"] = quick if args.quick else note(result.content["rows"])
+    if failed:
+        result.content["note"] += f" Runs that diverged, counted as an accuracy of 0: {', '.join(failed)}."
     print(result.content["note"])
     result.reached(name="runs finished", value=len(records), target=len(jobs))
     result.write(args.json)

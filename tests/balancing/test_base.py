@@ -46,7 +46,7 @@ def test_a_weight_that_is_not_finite_is_named_before_anything_moves() -> None:
             return np.array([1.0, np.nan, 1.0])
 
     w = torch.ones(2, requires_grad=True)
-    with pytest.raises(TrainingError, match="weight of b"):
+    with pytest.raises(TrainingError, match="'broken' gave a weight that is not finite: 'b'"):
         Broken().backward(losses(w))
     assert w.grad is None
 

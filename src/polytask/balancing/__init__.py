@@ -37,6 +37,7 @@ from polytask.balancing.losses import (
 from polytask.balancing.registry import BALANCERS, balancing_methods, get_balancer
 from polytask.balancing.task_losses import TaskLosses
 from polytask.balancing.torchjd import from_torchjd
+from polytask.balancing.watch import Watch
 
 __all__ = [
     "BALANCERS",
@@ -70,6 +71,7 @@ __all__ = [
     "TaskLosses",
     "UPGrad",
     "Uncertainty",
+    "Watch",
     "WorstCase",
     "balancing_methods",
     "from_torchjd",

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from polytask.balancing.cards import Card
+from polytask.balancing.engines.compiled import explained
 from polytask.balancing.engines.gradients import Gradients, add_gradients
 from polytask.balancing.engines.ranks import Ranks
 from polytask.balancing.state import pack, unpack
@@ -85,6 +86,7 @@ class Balancer(ABC):
     STATE: ClassVar[tuple[str, ...]] = ()
 
     watch: Watch | None = None
+    last: dict[str, Any]
     _pending: tuple[Part, ...] = ()
     _ranks: Ranks | None = None
 
@@ -120,21 +122,10 @@ class Balancer(ABC):
             For no losses, a loss that is not a scalar, a missing `shared` or `features`, or losses that do
             not depend on them.
         """
-        parts = (*self._pending, self._part(losses, shared, features, scaler, unreached))
-        self._pending = ()
-        tasks, values = self._total(parts)
-        if not tasks:  # no rank has a label
-            add_gradients(self._ranks.sum({}) if self._ranks is not None else {})
-            return
-        self.last: dict[str, Any] = {"tasks": tasks, "losses": values, "weights": None, "gramian": None}
-        if self.watch is not None:
-            self.watch.before(tasks, parts, self._ranks)
-        gradients = self._gradients(tasks, values, parts)
-        if self._ranks is not None:
-            gradients = self._ranks.sum(gradients)
-        add_gradients(gradients)
-        if self.watch is not None:
-            self.watch.after(self)
+        with explained():
+            parts = (*self._pending, self._part(losses, shared, features, scaler, unreached))
+            self._pending = ()
+            self._step(parts)
 
     def accumulate(
         self,
@@ -151,7 +142,8 @@ class Balancer(ABC):
         on the large batch: divide sums over a micro-batch by the number of labels in the large batch.
         Parameters and errors are those of `backward`.
         """
-        part = self._part(losses, shared, features, scaler, unreached)
+        with explained():
+            part = self._part(losses, shared, features, scaler, unreached)
         self._pending = (*self._pending, part)
 
     def distribute(self, model: Any, tasks: Sequence[str], group: Any = None) -> None:
@@ -197,6 +189,21 @@ class Balancer(ABC):
         unpack(self, self.STATE, state, f"Balancing '{self.name}'")
 
     # ------------------------------------------------------------------ for kinds of balancers
+
+    def _step(self, parts: tuple[Part, ...]) -> None:
+        tasks, values = self._total(parts)
+        if not tasks:  # no rank has a label
+            add_gradients(self._ranks.sum({}) if self._ranks is not None else {})
+            return
+        self.last = {"tasks": tasks, "losses": values, "weights": None, "gramian": None}
+        if self.watch is not None:
+            self.watch.before(tasks, parts, self._ranks)
+        gradients = self._gradients(tasks, values, parts)
+        if self._ranks is not None:
+            gradients = self._ranks.sum(gradients)
+        add_gradients(gradients)
+        if self.watch is not None:
+            self.watch.after(self)
 
     @abstractmethod
     def _gradients(self, tasks: tuple[str, ...], values: np.ndarray, parts: tuple[Part, ...]) -> Gradients:

@@ -20,6 +20,7 @@ from polytask.balancing.engines.problem import Problem
 from polytask.balancing.engines.shared import shared_parameters
 from polytask.balancing.engines.totals import total_gramian, total_per_task
 from polytask.balancing.state import PerTask, pack, unpack
+from polytask.balancing.watch import Watch
 from polytask.errors import SettingError, TrainingError
 
 WHERE = ("parameters", "features")
@@ -77,7 +78,7 @@ class GramianBalancer(Balancer, ABC):
     def weights_on_device(self, gramian: Tensor) -> Tensor | None:
         """As `weights` in torch operations, for gradients on a GPU that the host should not wait for.
 
-        None: the Gramian is brought to the host. Tasks without a gradient have a large diagonal entry here.
+        None: the Gramian is brought to the host. A task without a gradient stands for the mean of the others.
         """
         return None
 
@@ -97,7 +98,7 @@ class GramianBalancer(Balancer, ABC):
     def _part(self, *arguments: Any) -> Part:
         part = super()._part(*arguments)
         if part.losses is not None:
-            part.work = _problem(part, self.needs == "features")
+            part.work = _problem(part, self.watch, self.needs == "features")
             if part.work is not None and self._due(part.losses.tasks):
                 part.work.sweep(self.layer == "last")
         return part
@@ -153,20 +154,31 @@ class GramianBalancer(Balancer, ABC):
         return out
 
 
-def _problem(part: Part, at_features: bool = False) -> Problem | None:
+def _problem(part: Part, watch: Watch | None, at_features: bool = False) -> Problem | None:
     """The tasks' gradients of a part; None where no task is there."""
     if part.losses is None:
         return None
     shared = shared_parameters(part.shared)
     return Problem(
-        part.losses, shared, part.features, at_features=at_features, scale=part.scale, strict=part.strict
+        part.losses,
+        shared,
+        part.features,
+        at_features=at_features,
+        scale=part.scale,
+        strict=part.strict,
+        keep=watch is not None and watch.gradients and watch.due,
     )
 
 
-def _without_zeros(gramian: Tensor) -> Tensor:
-    """A large diagonal for tasks without a gradient, so that solvers leave them aside without looking."""
-    diagonal = gramian.diagonal()
-    return gramian + torch.diag(torch.where(diagonal > 0, 0.0, 1e6 * diagonal.max()))
+def _filled(gramian: Tensor) -> tuple[Tensor, Tensor]:
+    """The Gramian with the mean of the others for tasks without a gradient, and that mixing of tasks.
+
+    On a device nobody can look which tasks these are without waiting for it. The mean adds nothing to the
+    tasks' convex hull, cone and mean, so that most methods give the direction that they give without them.
+    """
+    there = (gramian.diagonal() > 0).to(gramian)
+    mixing = torch.diag(there) + torch.outer(1 - there, there / there.sum().clamp(min=1))
+    return mixing @ gramian @ mixing.T, mixing
 
 
 class GradientBalancer(Balancer, ABC):
@@ -196,7 +208,7 @@ class GradientBalancer(Balancer, ABC):
 
     def _part(self, *arguments: Any) -> Part:
         part = super()._part(*arguments)
-        part.work = _problem(part)
+        part.work = _problem(part, self.watch)
         if part.work is not None:
             part.work.sweep()
         return part
@@ -216,7 +228,13 @@ class GradientBalancer(Balancer, ABC):
             raise not_finite([t for t, good in zip(tasks, finite) if not good], len(tasks))
         if self.watch is not None and self.watch.due:
             self.last["gramian"] = (jacobian @ jacobian.T).double().cpu().numpy()
-        flat = jacobian[0] if len(tasks) == 1 else self.direction(tasks, values, jacobian)
+        if len(tasks) == 1 or not all(finite):  # what is not finite is for the scaler to see, not to remember
+            flat = jacobian.sum(0)
+        else:
+            flat = self.direction(tasks, values, jacobian)
+        # Every rank finds the same direction; one of them brings it in, and the sum over ranks is it.
+        if self._ranks is not None and not self._ranks.first:
+            return gradients
         for p, piece in zip(shared, (flat * parts[0].scale).split([p.numel() for p in shared])):
             add_to(gradients, p, piece.view_as(p))
         return gradients

@@ -82,13 +82,13 @@ def write_balancing(records: Records, path: str | Path) -> Path:
 
 
 def _headline(records: Records) -> Html:
-    n_tasks = len(figures.task_names(records))
-    rates = figures.conflict_rates(records)
+    n_tasks, rates = len(figures.task_names(records)), figures.conflict_rates(records)
+    steps = f"steps {count(records[0]['step'])} to {count(records[-1]['step'])}"
     if np.isfinite(rates).any():
         claim = f"Gradients conflict in {share(np.nanmean(rates))} of the pairs of tasks"
+        rest = f": {plural(n_tasks, 'task')}, {steps}."
     else:
-        claim = f"How {plural(n_tasks, 'task')} were weighted"
-    first, last = records[0]["step"], records[-1]["step"]
+        claim, rest = f"How {plural(n_tasks, 'task')} were weighted", f": {steps}."
     found = (
         _apart(records),
         _largest(records, "norms", "Largest gradient"),
@@ -98,11 +98,7 @@ def _headline(records: Records) -> Html:
     return element(
         "header",
         element("p", "Balancing of tasks in training", class_="eyebrow"),
-        element(
-            "h1",
-            element("span", claim, class_="claim"),
-            f": {plural(n_tasks, 'task')}, steps {count(first)} to {count(last)}.",
-        ),
+        element("h1", element("span", claim, class_="claim"), rest),
         element("dl", *tiles, class_="tiles few") if tiles else "",
     )
 
@@ -165,7 +161,7 @@ def _tasks(records: Records) -> Html:
         words += f" Of {count(len(records))} records; each point is the mean over neighbours."
     return section(
         "tasks",
-        "Weights, gradients and losses",
+        "Task by task",
         lead(words),
         element("div", *pictures, class_="pair"),
         details(

@@ -66,23 +66,21 @@ def find_layers(
     """
     reached = {id(p): p for p in shared if id(p) in graph.leaves}
     position, count = _uses(graph)
-    found: list[tuple[int, Layer]] = []
+    found: list[Layer] = []
     done: set[int] = set()
     for uses in _candidates(graph, reached) if ghost else ():
         complete = all(count[id(p)] == len(uses) for p in uses[0].parameters)
         layer = _layer(uses, n_tasks, batched) if complete else None
         if layer is not None:
-            found.append((graph_position(layer, position), layer))
+            layer.position = min(position[node] for node, _ in layer.edges)
+            found.append(layer)
             done.update(id(p) for p in layer.parameters)
     for key, p in reached.items():
         if key not in done:
-            found.append((position[graph.leaves[key]], Direct((p,), [(graph.leaves[key], 0)])))
-    return [layer for _, layer in sorted(found, key=lambda entry: entry[0])]
-
-
-def graph_position(layer: Layer, position: dict[Any, int]) -> int:
-    """Of the first use, counted from the losses."""
-    return min(position[node] for node, _ in layer.edges)
+            layer = Direct((p,), [(graph.leaves[key], 0)])
+            layer.position = position[graph.leaves[key]]
+            found.append(layer)
+    return sorted(found, key=lambda layer: layer.position)
 
 
 def _uses(graph: Graph) -> tuple[dict[Any, int], Counter[int]]:

@@ -29,9 +29,12 @@ class Layer(ABC):
         Where the sweep has to bring the tasks' gradients.
     way : str
         For reports.
+    position : int
+        Of the first use in the graph, counted from the losses.
     """
 
     way = ""
+    position = 0
 
     def __init__(self, parameters: Named, edges: Sequence[Edge]) -> None:
         self.parameters, self.edges = parameters, list(edges)

@@ -34,7 +34,7 @@ class Plan:
     rest : list of Tensor
         Parameters that are not shared and are reached otherwise.
     alone : list of Tensor
-        Shared parameters that single tasks reach above the cut.
+        Shared parameters that tasks reach above the cut, each on its own way.
     """
 
     graph: Graph
@@ -69,10 +69,9 @@ def make_plan(losses: TaskLosses, shared: dict[Tensor, str], features: Tensor | 
         raise SettingError("The features do not depend on any parameter: they need no gradient.")
     graph = Graph(roots)
     if len(roots) > 1:
-        cut = graph.cut()
-        touched = [[i for i, bits in enumerate(cut.values()) if bits >> t & 1] for t in range(len(roots))]
-        if cut and not _nested(graph, list(cut), touched):
-            return _cut_where_they_meet(graph, list(cut), touched, ids)
+        met = graph.cut()
+        if met and not _nested(graph, met, len(roots)):
+            return _cut_where_they_meet(graph, met, len(roots), ids)
         return Plan(graph, graph, [], [], rest=_others(graph, ids))
     return Plan(graph, graph, list(roots), [[0]], rest=_others(graph, ids))
 
@@ -116,13 +115,18 @@ def _cut_at(
     return Plan(above, below, [stop], [[0]] * len(roots), feeders, own=own, rest=rest)
 
 
-def _cut_where_they_meet(graph: Graph, cut: list[Edge], touched: list[list[int]], ids: set[int]) -> Plan:
+def _cut_where_they_meet(graph: Graph, met: dict[Edge, int], n_tasks: int, ids: set[int]) -> Plan:
+    # Tasks that meet at a parameter have their own ways to it: nothing is left to bring down.
+    at_leaves = {edge[0] for edge in met if graph.names[edge[0]] == LEAF}
+    places = {edge: bits for edge, bits in met.items() if edge[0] not in at_leaves}
+    cut = list(places)
+    touched = [[i for i, bits in enumerate(places.values()) if bits >> t & 1] for t in range(n_tasks)]
     plan = Plan(graph, graph, cut, touched, graph.feeders(cut[0]) if len(cut) == 1 else [])
     for key, node in graph.leaves.items():
         bits = graph.tasks[node]
         single = bits & (bits - 1) == 0
         if key in ids:
-            if single:
+            if single or node in at_leaves:
                 plan.alone.append(node.variable)
         else:
             (plan.own if single else plan.rest).append(node.variable)
@@ -133,19 +137,20 @@ def _others(graph: Graph, ids: set[int]) -> list[Tensor]:
     return [node.variable for key, node in graph.leaves.items() if key not in ids]
 
 
-def _nested(graph: Graph, cut: list[Edge], touched: list[list[int]]) -> bool:
+def _nested(graph: Graph, met: dict[Edge, int], n_tasks: int) -> bool:
     """Whether a task reaches one place of the cut through another: its gradient there would count twice."""
-    index: dict[object, int] = {}
-    for i, (node, _) in enumerate(cut):
-        index[node] = index.get(node, 0) | 1 << i
+    places: dict[object, int] = {}
+    for i, (node, _) in enumerate(met):
+        places[node] = places.get(node, 0) | 1 << i
     above = dict.fromkeys(graph.order, 0)  # bits of the places that a node is below of
     for node in graph.order:
-        bits = above[node] | index.get(node, 0)
+        bits = above[node] | places.get(node, 0)
         for child, _ in graph.next[node]:
             above[child] |= bits
-    for places in touched:
-        bits = sum(1 << i for i in places)
-        if any(above[cut[i][0]] & bits for i in places):
+    for t in range(n_tasks):
+        mine = [(i, edge) for i, (edge, tasks) in enumerate(met.items()) if tasks >> t & 1]
+        bits = sum(1 << i for i, _ in mine)
+        if any(above[node] & bits for _, (node, _) in mine):
             return True
     # A leaf that is met at the cut and used below it as well has parts of its gradient on both ways.
-    return any(graph.names[node] == LEAF and above[node] for node, _ in cut)
+    return any(graph.names[node] == LEAF and above[node] for node, _ in met)

@@ -36,6 +36,8 @@ class Problem:
         Refuse shared parameters that no loss reaches.
     ghost : bool
         False: form all gradients of parameters; for comparison.
+    keep : bool
+        False: parts of the graph that are gone through for the last time are freed, as a backward pass does.
 
     Attributes
     ----------
@@ -53,9 +55,10 @@ class Problem:
         scale: float = 1.0,
         strict: bool = True,
         ghost: bool = True,
+        keep: bool = True,
     ) -> None:
         self.tasks, self.scale, self.at_features = losses.tasks, scale, at_features
-        self.shared, self.features, self.ghost = shared, features, ghost
+        self.shared, self.ghost, self.keep = shared, ghost, keep
         self.vector = losses.vector
         self.roots = [self.vector] if losses.scalars is None else list(losses.scalars)
         self.plan = make_plan(losses, shared, features, at_features)
@@ -84,7 +87,9 @@ class Problem:
         layers = find_layers(self.plan.below, self.shared, len(self.tasks), self.ghost, why is None)
         alone = {id(p) for p in self._alone}
         layers = [layer for layer in layers if not any(id(p) in alone for p in layer.parameters)]
-        self.layers = layers[:1] if last_layer else layers
+        if last_layer:  # weight and bias may be two entries
+            layers = [layer for layer in layers if layer.position == layers[0].position]
+        self.layers = layers
         edges = [edge for layer in self.layers for edge in layer.edges]
         grads = self._bring(edges, why is None)
         kind = "all tasks at once" if why is None else f"task by task ({why})"
@@ -145,10 +150,12 @@ class Problem:
         targets = [p for p in self.shared if p not in self._alone]
         if not targets:
             return
-        if self.plan.cut:
+        if self.plan.cut or self._alone:
+            if not self.plan.cut:
+                return
             tops = as_edges(self.plan.cut)
             outer = [torch.tensordot(w.to(s.dtype), s, 1) for s in self._stacks]
-            found = torch.autograd.grad(tops, targets, outer, retain_graph=True, allow_unused=True)
+            found = torch.autograd.grad(tops, targets, outer, retain_graph=self.keep, allow_unused=True)
             for p, g in zip(targets, found):
                 add_to(into, p, g)
         else:
@@ -165,7 +172,7 @@ class Problem:
         if plan.rest:
             ones = torch.full_like(self.vector, self.scale)
             weighted_gradients(self.vector, ones, plan.rest, self.own)
-        if not plan.cut:
+        if not plan.cut and not plan.alone:
             return
         if len(self.roots) == 1 and len(self.tasks) > 1:
             self._start_together()
@@ -201,7 +208,10 @@ class Problem:
         outer = [torch.full_like(loss, self.scale) for loss in self.roots]
         inputs = [*as_edges(self.plan.cut), *self.plan.own]
         try:
-            found = torch.autograd.grad(self.roots, inputs, outer, retain_graph=True, allow_unused=True)
+            # What is below the cut is not gone through, and not freed.
+            found = torch.autograd.grad(
+                self.roots, inputs, outer, retain_graph=self.keep, allow_unused=True
+            )
         finally:
             for hook in hooks:
                 hook.remove()
@@ -238,13 +248,13 @@ class Problem:
 
     def _why_one_by_one(self) -> str | None:
         """What all tasks cannot go through at once, or None."""
-        if not self.plan.cut:
+        if not self.plan.cut and not self._alone:
             return "tasks meet at several depths"
         return batches(name for node, name in self.plan.below.names.items() if self._is_below(node))
 
     def _bring(self, edges: list[Edge], batched: bool) -> list[Tensor]:
         """The tasks' gradients at these edges."""
-        if self.plan.cut:
+        if self.plan.cut or not edges:
             return sweep(self.plan.cut, self._stacks, edges, batched)
         rows = []
         for loss in self.roots:
@@ -276,7 +286,7 @@ class Problem:
                 f"No loss depends on {len(missing)} of {len(self.shared)} shared parameters: "
                 f"{', '.join(missing[:5])}. Leave them out of shared=…, or pass unreached='ignore'."
             )
-        if len(self.roots) > 1 and self.plan.graph is self.plan.below:
+        if self.shared and len(self.roots) > 1 and self.plan.graph is self.plan.below:
             self._check_attached()
 
     def _check_attached(self) -> None:

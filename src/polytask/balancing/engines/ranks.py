@@ -42,6 +42,11 @@ class Ranks:
         self.device = self.parameters[0].device if named else torch.device("cpu")
         self._check_agreement([(n.removeprefix("module."), tuple(p.shape)) for n, p in named.items()])
 
+    @property
+    def first(self) -> bool:
+        """Whether this is the first rank."""
+        return dist.get_rank(self.group) == 0
+
     def gather(self) -> None:
         """Have whole parameters; to be called before the graph is looked at."""
         self.parameters = self.shards.gather() or self.parameters

@@ -84,8 +84,7 @@ def _first_face(K, f, sums, on_simplex, start, L, order, x):  # type: ignore[no-
         if start[j] > 0 and append_row(K, L, order, k, j, n * _EPS):
             k += 1
     if k == 0 and on_simplex:
-        append_row(K, L, order, 0, _best_corner(K, f, sums), 0.0)
-        k = 1
+        k = int(append_row(K, L, order, 0, _best_corner(K, f, sums), 0.0))
     nu = _face(L, order, k, f, sums, on_simplex, x)
     while _smallest(x, k) <= 0:
         k = _rebuild(K, L, order, k, x)

@@ -10,6 +10,7 @@ from polytask.balancing.solvers.active_set import minimise
 from polytask.balancing.solvers.cholesky import append_row, solve_in_place
 from polytask.balancing.solvers.compiled import compiled
 from polytask.balancing.solvers.duplicates import first_of_equals, share_evenly
+from polytask.balancing.solvers.gramian import checked
 from polytask.errors import SettingError
 
 _EPS = float(np.finfo(np.float64).eps)
@@ -41,11 +42,13 @@ def cagrad(G: np.ndarray, c: float, start: np.ndarray | None = None) -> np.ndarr
     ------
     SettingError
         If c is negative or not finite.
+    TrainingError
+        If G is not finite, or a diagonal entry is not positive.
     """
     if not 0 <= c < np.inf:
         raise SettingError(f"c of CAGrad must be a number of at least 0, got {c}. The paper uses 0.4.")
-    scale = np.trace(G) / len(G)
-    G = np.ascontiguousarray(G / scale, dtype=np.float64)
+    G = checked(G)
+    G = G / G.diagonal().mean()
     b = G.mean(1)
     square = b.mean()
     if square <= len(G) * _EPS:

@@ -6,6 +6,7 @@ import numpy as np
 
 from polytask.balancing.solvers.active_set import minimise
 from polytask.balancing.solvers.duplicates import first_of_equals, share_evenly
+from polytask.balancing.solvers.gramian import checked
 
 
 def dual_cone(G: np.ndarray, U: np.ndarray | None = None, start: np.ndarray | None = None) -> np.ndarray:
@@ -27,8 +28,13 @@ def dual_cone(G: np.ndarray, U: np.ndarray | None = None, start: np.ndarray | No
     -------
     V : float64 array of shape (m, T)
         What it adds to U is shared equally by tasks with equal gradients.
+
+    Raises
+    ------
+    TrainingError
+        If G is not finite, or a diagonal entry is not positive.
     """
-    G = np.ascontiguousarray(G, dtype=np.float64)
+    G = checked(G)
     U = np.eye(len(G)) if U is None else np.ascontiguousarray(U, dtype=np.float64)
     # z = v − u ≥ 0 turns the bound into a sign: ½ zᵀGz + (Gu)ᵀz
     guess = np.zeros_like(U) if start is None else np.ascontiguousarray(start - U, dtype=np.float64)

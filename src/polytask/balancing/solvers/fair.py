@@ -6,6 +6,7 @@ import numpy as np
 
 from polytask.balancing.solvers.cholesky import append_row, solve_in_place
 from polytask.balancing.solvers.compiled import compiled
+from polytask.balancing.solvers.gramian import checked
 from polytask.errors import SettingError
 
 _EPS = float(np.finfo(np.float64).eps)
@@ -43,12 +44,14 @@ def fair(G: np.ndarray, a: float, start: np.ndarray | None = None) -> np.ndarray
     ------
     SettingError
         If a is not positive and finite.
+    TrainingError
+        If G is not finite, or a diagonal entry is not positive.
     """
     if not 0 < a < np.inf:
         raise SettingError(
             f"alpha of the fairness must be a positive number, got {a}. Use 1 for Nash bargaining."
         )
-    G = np.ascontiguousarray(G, dtype=np.float64)
+    G = checked(G)
     alone = G.diagonal() ** (-a / (1 + a))  # the solution if gradients were orthogonal
     alpha = alone.copy() if start is None else np.where((start > 1e-100) & (start < 1e100), start, alone)
     ridge = len(G) * _EPS

@@ -6,6 +6,7 @@ import numpy as np
 
 from polytask.balancing.solvers.active_set import minimise
 from polytask.balancing.solvers.duplicates import first_of_equals, share_evenly
+from polytask.balancing.solvers.gramian import checked
 
 
 def min_norm(G: np.ndarray, start: np.ndarray | None = None) -> np.ndarray:
@@ -26,8 +27,13 @@ def min_norm(G: np.ndarray, start: np.ndarray | None = None) -> np.ndarray:
     -------
     float64 array of shape (T,)
         Non-negative, summing to one. Tasks with equal gradients share their weight equally.
+
+    Raises
+    ------
+    TrainingError
+        If G is not finite, or a diagonal entry is not positive.
     """
-    G = np.ascontiguousarray(G, dtype=np.float64)
+    G = checked(G)
     if len(G) == 2:
         return _of_two(G[0, 0], G[0, 1], G[1, 1])
     zeros = np.zeros(len(G))

@@ -25,5 +25,10 @@ def nash(G: np.ndarray, start: np.ndarray | None = None) -> np.ndarray:
     -------
     alpha : float64 array of shape (T,)
         Scales as 1/√units of G.
+
+    Raises
+    ------
+    TrainingError
+        If G is not finite, or a diagonal entry is not positive.
     """
     return fair(G, 1.0, start)

@@ -31,14 +31,14 @@ def per_task(records: Records, key: str) -> np.ndarray:
     """Losses, weights, norms, or "parts" (weight × norm): shape (records, tasks), NaN where there is none."""
     if key == "parts":
         return per_task(records, "weights") * per_task(records, "norms")
-    return _table(records, key, task_names(records), lambda record: record["tasks"])
+    return _table(records, key, task_names(records), tuple)
 
 
 def per_pair(records: Records) -> np.ndarray:
     """Cosines: shape (records, pairs), pairs in the order of ``combinations(task_names(records), 2)``."""
     names = task_names(records)
     pairs = [frozenset(pair) for pair in combinations(names, 2)]
-    return _table(records, "cosines", pairs, lambda r: map(frozenset, combinations(r["tasks"], 2)))
+    return _table(records, "cosines", pairs, lambda tasks: map(frozenset, combinations(tasks, 2)))
 
 
 def mean_cosines(records: Records) -> np.ndarray:
@@ -88,12 +88,17 @@ def matrix(records: Records) -> Html:
     return similarity(task_names(records), cosines, clustered_order(cosines))
 
 
-def _table(records: Records, key: str, columns: Sequence[Any], names: Callable[..., Any]) -> np.ndarray:
+def _table(records: Records, key: str, columns: Sequence[Any], names: Callable[[Any], Any]) -> np.ndarray:
+    """Values by column; `names` says which columns the tasks of a record stand for."""
     place = {name: k for k, name in enumerate(columns)}
+    places: dict[tuple[str, ...], list[int]] = {}  # most records have the same tasks
     out = np.full((len(records), len(columns)), np.nan)
     for i, record in enumerate(records):
-        for name, value in zip(names(record), record.get(key) or ()):
-            out[i, place[name]] = _float(value)
+        tasks = tuple(map(str, record["tasks"]))
+        if tasks not in places:
+            places[tasks] = [place[name] for name in names(tasks)]
+        if record.get(key) is not None:
+            out[i, places[tasks]] = [_float(value) for value in record[key]]
     return out
 
 
