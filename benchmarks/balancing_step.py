@@ -79,7 +79,11 @@ def mlp(width: int = 768, depth: int = 6) -> nn.Module:
 def cnn() -> nn.Module:
     layers: list[nn.Module] = []
     for i, (a, b) in enumerate(zip([3, 32, 32, 64, 64, 128, 128], [32, 32, 64, 64, 128, 128, 128])):
-        layers += [nn.Conv2d(a, b, 3, stride=2 if i in (2, 4, 6) else 1, padding=1), nn.GroupNorm(8, b), nn.ReLU()]
+        layers += [
+            nn.Conv2d(a, b, 3, stride=2 if i in (2, 4, 6) else 1, padding=1),
+            nn.GroupNorm(8, b),
+            nn.ReLU(),
+        ]
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
 
 
@@ -267,7 +271,10 @@ def compare_engines(result: Result, quick: bool) -> None:
         name = f"MLP, T={tasks}, batch {batch}"
         result.reached(name=f"{name}: ratio", value=medians["polytask"], target=goal, at_least=False)
         result.reached(
-            name=f"{name}: ratio at the features", value=medians["polytask, features"], target=1.1, at_least=False
+            name=f"{name}: ratio at the features",
+            value=medians["polytask, features"],
+            target=1.1,
+            at_least=False,
         )
         behind.append(_against_peers(medians, name))
     for network in ("CNN", "BiLSTM", "Transformer"):
@@ -304,7 +311,9 @@ def torchjd_methods() -> dict[str, Any]:
         if hasattr(a, theirs):
             kind = getattr(a, theirs)
             try:
-                out[ours] = kind(n_tasks=11) if ours == "nash_mtl" else kind(c=0.4) if ours == "cagrad" else kind()
+                out[ours] = (
+                    kind(n_tasks=11) if ours == "nash_mtl" else kind(c=0.4) if ours == "cagrad" else kind()
+                )
             except Exception as error:
                 print(f"    torchjd {theirs} left out: {error}")
     return out
@@ -334,24 +343,23 @@ def compare_methods(result: Result, quick: bool) -> None:
 
 
 def solver_milliseconds(net: Net, balancer: Balancer) -> float | None:
-    """Median time of the T × T problem alone, on Gramians of this network for random batches."""
+    """Median time of the T × T problem alone, on Gramians of this network for ten random batches."""
     if not isinstance(balancer, GramianBalancer):
         return None
-    times = []
-    for seed in range(30):
+    gramians, times = [], []
+    for seed in range(10):
         torch.manual_seed(seed)
         net.x = torch.randn_like(net.x)
         _, losses = net.forward()
-        with torch.no_grad():
-            problem = Problem(TaskLosses.of(losses), shared_parameters(net.encoder)) if seed < 10 else problem
-        if seed < 10:
-            problem.sweep()
-            gramian = problem.gramian().double().numpy()
-        numbers = np.array([loss.item() for loss in losses.values()])
-        start = time.perf_counter()
-        balancer.weights(tuple(losses), numbers, gramian)
-        times.append(time.perf_counter() - start)
-    return 1e3 * float(np.median(times[1:]))
+        problem = Problem(TaskLosses.of(losses), shared_parameters(net.encoder))
+        problem.sweep()
+        gramians.append((np.array([v.item() for v in losses.values()]), problem.gramian().double().numpy()))
+    for _ in range(10):
+        for numbers, gramian in gramians:
+            start = time.perf_counter()
+            balancer.weights(tuple(losses), numbers, gramian)
+            times.append(time.perf_counter() - start)
+    return 1e3 * float(np.median(times))
 
 
 # ---------------------------------------------------------------------- memory
@@ -363,7 +371,10 @@ def peak(kind: str) -> None:
     NETWORKS["large"] = (lambda: mlp(4096, 6), 4096, lambda n: torch.randn(n, 4096))
     net = Net("large", 40, 32)
     (plain(net) if kind == "plain" else polytask_step(net, Mean()))()
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, sum(p.numel() for p in net.encoder.parameters()))
+    print(
+        resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        sum(p.numel() for p in net.encoder.parameters()),
+    )
 
 
 def compare_memory(result: Result) -> None:
@@ -376,7 +387,11 @@ def compare_memory(result: Result) -> None:
         found[kind] = float(megabytes)
         matrix = 40 * int(n) * 4 / 2**20
         result.row(
-            kind, "peak memory, 100M parameters, T=40", mebibytes=found[kind], parameters=int(n), t_times_p_mebibytes=matrix
+            kind,
+            "peak memory, 100M parameters, T=40",
+            mebibytes=found[kind],
+            parameters=int(n),
+            t_times_p_mebibytes=matrix,
         )
     result.reached(
         name="memory on top of a plain step, as a share of T × P numbers",

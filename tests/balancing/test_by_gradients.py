@@ -128,7 +128,9 @@ def test_weights_are_kept_between_updates() -> None:
     np.testing.assert_array_equal(kept[0], kept[2])
     assert kept[3][0] != kept[2][0]
     case = mlp()
-    balancer.backward({"new": case.losses()["t0"], "t1": case.losses()["t1"]}, shared=case.encoder, unreached="ignore")
+    balancer.backward(
+        {"new": case.losses()["t0"], "t1": case.losses()["t1"]}, shared=case.encoder, unreached="ignore"
+    )
     assert len(balancer.seen) == 4, "a task without a weight asks for an update"
 
 
@@ -138,7 +140,11 @@ SETTINGS = {"fixed": {"weights": {f"t{k}": 1.0 + k for k in range(4)}}}
 @pytest.mark.parametrize("name", BALANCERS)
 def test_micro_batches_make_the_step_of_the_large_batch(name: str) -> None:
     """Two steps of three micro-batches each, some of them without labels of some tasks."""
-    parts = [(slice(0, 4), ["t0", "t1", "t3"]), (slice(4, 5), ["t3", "t1"]), (slice(5, 9), ["t0", "t1", "t2"])]
+    parts = [
+        (slice(0, 4), ["t0", "t1", "t3"]),
+        (slice(4, 5), ["t3", "t1"]),
+        (slice(5, 9), ["t0", "t1", "t2"]),
+    ]
     counts = {"t0": 8, "t1": 9, "t2": 4, "t3": 5}
 
     def sums(case: Case, rows: slice, tasks: list[str]) -> dict[str, Tensor]:
@@ -160,7 +166,8 @@ def test_micro_batches_make_the_step_of_the_large_batch(name: str) -> None:
                         for t in tasks:
                             masks[t][rows] = 1
                     losses = {
-                        t: ((case.heads[t](h) - int(t[1]) - 1).square() * masks[t]).sum() / counts[t] for t in losses
+                        t: ((case.heads[t](h) - int(t[1]) - 1).square() * masks[t]).sum() / counts[t]
+                        for t in losses
                     }
                     balancer.backward(losses, case.encoder, h)
                 else:
@@ -172,7 +179,9 @@ def test_micro_batches_make_the_step_of_the_large_batch(name: str) -> None:
             optimizer.step()
             if balancer.needs == "losses_after_step":
                 found = [sums(case, *part)[0] for part in parts]
-                balancer.after_step({t: sum(f[t] for f in found if t in f).detach() for t in ("t0", "t1", "t3", "t2")})
+                balancer.after_step(
+                    {t: sum(f[t] for f in found if t in f).detach() for t in ("t0", "t1", "t3", "t2")}
+                )
         return torch.cat([p.detach().flatten() for p in case.parameters])
 
     torch.testing.assert_close(run(False), run(True), rtol=1e-10, atol=1e-10)
@@ -241,13 +250,18 @@ def test_compiled_networks(what: str, where: str) -> None:
     J = jacobian(case.losses(), case.encoder.parameters())
     torch._dynamo.reset()
     encoder = torch.compile(case.encoder, backend="aot_eager") if what == "encoder" else case.encoder
-    heads = {t: torch.compile(h, backend="aot_eager") if what == "heads" else h for t, h in case.heads.items()}
+    heads = {
+        t: torch.compile(h, backend="aot_eager") if what == "heads" else h for t, h in case.heads.items()
+    }
     h = encoder(case.x)
     losses = {t: (head(h) - k).square().mean() for k, (t, head) in enumerate(heads.items())}
     balancer = Inverse(where)
     balancer.backward(losses, case.encoder, h)
     torch.testing.assert_close(
-        flat_grad(case.encoder.parameters()), torch.from_numpy(balancer.last["weights"]) @ J, rtol=1e-9, atol=1e-9
+        flat_grad(case.encoder.parameters()),
+        torch.from_numpy(balancer.last["weights"]) @ J,
+        rtol=1e-9,
+        atol=1e-9,
     )
 
 
@@ -261,7 +275,9 @@ def test_a_network_that_is_compiled_for_one_pass_is_refused_with_the_reason() ->
 
         @staticmethod
         def backward(ctx: object, grad: Tensor) -> Tensor:
-            raise RuntimeError("This backward function was compiled with non-empty donated buffers which requires …")
+            raise RuntimeError(
+                "This backward function was compiled with non-empty donated buffers which requires …"
+            )
 
     case = mlp()
     h = torch.tanh(Once.apply(case.features()))

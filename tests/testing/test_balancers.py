@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from polytask.balancing import BALANCERS, Equal, Fixed, GradientBalancer, LossBalancer, get_balancer
+from polytask.balancing import BALANCERS, Equal, GradientBalancer, LossBalancer, get_balancer
 from polytask.testing import check_balancer
 
 

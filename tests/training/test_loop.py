@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from polytask.balancing import Equal, LossBalancer, TaskLosses
+from polytask.balancing import Equal, LossBalancer
 from polytask.data import TaskData
 from polytask.errors import ModelFolderError, TrainingError
 from polytask.sharing import SHARINGS, HardSharing, Sharing, SingleTask, SoftSharing

@@ -171,7 +171,7 @@ class Balancer(ABC):
         """
         self._ranks = Ranks(model, tasks, group)
 
-    def after_step(self, losses: Mapping[str, Tensor]) -> None:
+    def after_step(self, losses: Mapping[str, Tensor]) -> None:  # noqa: B027 - few methods need it
         """The losses of the same batch after the step; called where `needs` is "losses_after_step"."""
 
     def state_dict(self) -> dict[str, Any]:

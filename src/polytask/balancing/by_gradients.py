@@ -124,7 +124,7 @@ class GramianBalancer(Balancer, ABC):
         gradients: Gradients = {}
         for problem in problems:
             problem.add_own(gradients)
-            problem.add_weighted({t: weights[tasks.index(t)] for t in problem.tasks}, gradients)
+            problem.add_weighted(weights[[tasks.index(t) for t in problem.tasks]], gradients)
         return gradients
 
     def _weigh(
@@ -132,11 +132,12 @@ class GramianBalancer(Balancer, ABC):
     ) -> np.ndarray | Tensor:
         """Weights of all tasks; zero for those without a gradient, who take no part in the problem."""
         if gramian.device.type != "cpu":
-            on_device = self.weights_on_device(_without_zeros(gramian))
+            filled, mixing = _filled(gramian)
+            on_device = self.weights_on_device(filled)
             if on_device is not None:
                 if self.watch is not None and self.watch.due:
                     self.last["gramian"] = gramian.cpu().numpy()
-                return on_device
+                return torch.nan_to_num(mixing.T @ on_device)
         g = gramian.detach().cpu().numpy()
         self.last["gramian"] = g
         norms = np.diagonal(g)

@@ -38,7 +38,7 @@ class LossBalancer(Balancer, ABC):
         array of shape (len(tasks),)
         """
 
-    def observe(self, tasks: tuple[str, ...], losses: np.ndarray) -> None:  # noqa: B027 - few methods need it
+    def observe(self, tasks: tuple[str, ...], losses: np.ndarray) -> None:
         """The losses of the same batch after the step, where `needs` is "losses_after_step"."""
 
     def after_step(self, losses: Mapping[str, Tensor]) -> None:
@@ -53,7 +53,9 @@ class LossBalancer(Balancer, ABC):
         self.last["weights"] = weights
         if not np.isfinite(weights).all():
             bad = [f"'{t}' ({w})" for t, w in zip(tasks, weights.tolist()) if not np.isfinite(w)]
-            raise TrainingError(f"Balancing '{self.name}' gave a weight that is not finite: {', '.join(bad[:5])}.")
+            raise TrainingError(
+                f"Balancing '{self.name}' gave a weight that is not finite: {', '.join(bad[:5])}."
+            )
         gradients: Gradients = {}
         for part in parts:
             if part.losses is None:

@@ -6,7 +6,7 @@ import inspect
 from typing import Any
 
 from polytask.balancing import gradients, losses
-from polytask.balancing.base import Balancer
+from polytask.balancing.base import NEEDS, Balancer
 from polytask.balancing.torchjd import from_torchjd, is_torchjd
 from polytask.errors import SettingError
 
@@ -18,11 +18,12 @@ BALANCERS: dict[str, type[Balancer]] = {cls.name: cls for cls in _METHODS}
 
 def balancing_methods() -> list[dict[str, str]]:
     """All methods at a glance: name, class, paper, formula, what it needs, backward passes, extra memory."""
-    rows = []
-    for name, cls in BALANCERS.items():
-        assert cls.card is not None
-        rows.append({"name": name, "class": cls.__name__, "needs": cls.needs, **vars(cls.card)})
-    return rows
+    rows = [
+        {"name": name, "class": cls.__name__, "needs": cls.needs, **vars(cls.card)}
+        for name, cls in BALANCERS.items()
+        if cls.card is not None
+    ]
+    return sorted(rows, key=lambda row: (NEEDS.index(row["needs"]), row["name"]))
 
 
 def get_balancer(name: Any, **settings: Any) -> Balancer:

@@ -51,7 +51,9 @@ def unpack(owner: object, names: Sequence[str], state: Mapping[str, Any], subjec
     known = {key.split("/")[0] for key in state}
     if not known <= set(names):
         has = f"it has: {', '.join(names)}" if names else "it has no state"
-        raise SettingError(f"{subject} does not know the entries {', '.join(sorted(known - set(names)))}; {has}.")
+        raise SettingError(
+            f"{subject} does not know the entries {', '.join(sorted(known - set(names)))}; {has}."
+        )
     for name in names:
         nested = {key.split("/", 1)[1]: v for key, v in state.items() if key.startswith(f"{name}/")}
         old = getattr(owner, name)

@@ -23,9 +23,7 @@ class TaskLosses(Mapping[str, Tensor]):
         The tensors that the vector was stacked from, for those who follow each task's graph.
     """
 
-    def __init__(
-        self, tasks: Sequence[str], vector: Tensor, scalars: Sequence[Tensor] | None = None
-    ) -> None:
+    def __init__(self, tasks: Sequence[str], vector: Tensor, scalars: Sequence[Tensor] | None = None) -> None:
         self.tasks = tuple(tasks)
         self.vector = vector
         self.scalars = None if scalars is None else tuple(scalars)

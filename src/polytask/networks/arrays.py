@@ -25,7 +25,9 @@ _PARAMETERS = """
     ----------
     sharing : {"hard", "soft", "single"}, Sharing, or callable
         See `MultiTaskNetwork`. Tasks are named "y0", "y1", …
-    balancing : {"equal"} or Balancer
+    balancing : str or Balancer
+        How the tasks' losses and gradients are combined: a name of `polytask.balancing.BALANCERS`, with the
+        method's defaults, or a balancer. Methods that need gradients need a `sharing` that shares parameters.
     hidden : sequence of int
         Widths of the shared layers (of each task's layers where nothing is shared).
     task_hidden : sequence of int

@@ -13,7 +13,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_random_state
 
-from polytask.balancing import Balancer, Fixed, get_balancer
+from polytask.balancing import Balancer, Fixed, Uncertainty, get_balancer
 from polytask.data import TaskData
 from polytask.errors import SettingError
 from polytask.sharing import Sharing, get_sharing
@@ -110,5 +110,10 @@ class NetworkEstimator(BaseEstimator, ABC):
     def _balancer(self, data: TaskData) -> Balancer:
         if self.balancing == "fixed":
             return Fixed({task.name: task.weight for task in data.tasks})
+        if self.balancing == "uncertainty":
+            squared = ("squared_error", "absolute_error", "huber")
+            return Uncertainty(
+                {t.name: "regression" if t.loss_name in squared else "classification" for t in data.tasks}
+            )
         # A balancer has a state, which a fit must not leave behind in the user's object.
         return copy.deepcopy(get_balancer(self.balancing))

@@ -55,8 +55,10 @@ class MultiTaskNetwork(NetworkEstimator):
     sharing : {"hard", "soft", "single"}, Sharing, or callable
         An architecture by name, built from `hidden`, `task_hidden` and `dropout`; a network of your own
         (copied for each fit); or ``f(number of features, {task: outputs}) -> Sharing``.
-    balancing : {"equal", "fixed"} or Balancer
-        "fixed" takes `Task.weight`.
+    balancing : str or Balancer
+        How the tasks' losses and gradients are combined: a name of `polytask.balancing.BALANCERS`, with the
+        method's defaults, or a balancer. "fixed" takes `Task.weight`, "uncertainty" its form of each task from
+        the task's loss. Methods that need gradients need a `sharing` that shares parameters.
     hidden : sequence of int
         Widths of the shared layers (of each task's layers where nothing is shared).
     task_hidden : sequence of int

@@ -72,12 +72,20 @@ class Frozen(nn.Module):
 def cases() -> dict[str, Case]:
     """One case per kind of layer and of graph."""
     torch.manual_seed(0)
-    rows, images, tokens = torch.randn(9, 5).double(), torch.randn(3, 2, 8, 8).double(), torch.randint(0, 10, (6, 3))
+    rows, images, tokens = (
+        torch.randn(9, 5).double(),
+        torch.randn(3, 2, 8, 8).double(),
+        torch.randint(0, 10, (6, 3)),
+    )
     sequence = torch.randn(3, 6, 8).double()
     mlp = nn.Sequential(nn.Linear(5, 7), nn.ReLU(), nn.Linear(7, 6), nn.LayerNorm(6), nn.Tanh())
     wide = nn.Sequential(nn.Linear(5, 3), nn.GELU(), nn.Linear(3, 2, bias=False))
     conv2 = nn.Sequential(
-        nn.Conv2d(2, 4, 3, padding=1, stride=2), nn.GroupNorm(2, 4), nn.ReLU(), nn.Conv2d(4, 40, 3, bias=False), nn.Flatten()
+        nn.Conv2d(2, 4, 3, padding=1, stride=2),
+        nn.GroupNorm(2, 4),
+        nn.ReLU(),
+        nn.Conv2d(4, 40, 3, bias=False),
+        nn.Flatten(),
     )
     conv1 = nn.Sequential(nn.Conv1d(6, 20, 3, padding=1, stride=2, dilation=2), nn.ReLU(), nn.Flatten())
     grouped = nn.Sequential(nn.Conv2d(2, 4, 3, groups=2), nn.ConvTranspose2d(4, 3, 2), nn.Flatten())
@@ -106,7 +114,11 @@ def jacobian(losses: Losses, parameters: Iterable[Tensor]) -> Tensor:
     rows = []
     for loss in losses.values():
         found = torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True)
-        rows.append(torch.cat([(torch.zeros_like(p) if g is None else g).flatten() for p, g in zip(parameters, found)]))
+        rows.append(
+            torch.cat(
+                [(torch.zeros_like(p) if g is None else g).flatten() for p, g in zip(parameters, found)]
+            )
+        )
     return torch.stack(rows)
 
 

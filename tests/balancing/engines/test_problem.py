@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 from polytask.balancing.engines import Problem, shared_parameters
 from polytask.balancing.task_losses import TaskLosses
 from polytask.errors import SettingError
+
 from .networks import Case, Losses, cases, flat_grad, jacobian
 
 CASES = list(cases())
@@ -25,7 +27,7 @@ def problem(losses: Losses, shared: object, features: Tensor | None = None, **se
 
 def combined(p: Problem, weights: dict[str, float], parameters: list[Tensor]) -> Tensor:
     out: dict[Tensor, Tensor] = {}
-    p.add_weighted(weights, out)
+    p.add_weighted(np.array([weights[t] for t in p.tasks]), out)
     return torch.cat([out.get(q, torch.zeros_like(q)).flatten() for q in parameters if q.requires_grad])
 
 
@@ -36,7 +38,11 @@ def test_gramian_weighted_sum_and_gradients(name: str, how: str) -> None:
     h = case.features()
     losses = case.losses(h)
     J = jacobian(losses, case.encoder.parameters())
-    given = TaskLosses(tuple(losses), torch.stack(list(losses.values()))) if "vector" in how else TaskLosses.of(losses)
+    given = (
+        TaskLosses(tuple(losses), torch.stack(list(losses.values())))
+        if "vector" in how
+        else TaskLosses.of(losses)
+    )
     shared = shared_parameters(case.encoder)
     p = Problem(given, shared, h if "features" in how else None, ghost=how != "plain autograd")
     p.sweep()
@@ -76,7 +82,10 @@ def test_the_last_layer_alone(ghost: bool) -> None:
     p.sweep(last_layer=True)
     close(p.gramian(), J @ J.T)
     J = jacobian(losses, case.encoder.parameters())
-    close(combined(p, W, list(case.encoder.parameters())), torch.tensor(list(W.values()), dtype=torch.float64) @ J)
+    close(
+        combined(p, W, list(case.encoder.parameters())),
+        torch.tensor(list(W.values()), dtype=torch.float64) @ J,
+    )
 
 
 def test_at_the_features() -> None:
@@ -89,7 +98,10 @@ def test_at_the_features() -> None:
         p.sweep()
         close(p.gramian(), rows @ rows.T)
         J = jacobian(losses, case.encoder.parameters())
-        close(combined(p, W, list(case.encoder.parameters())), torch.tensor(list(W.values()), dtype=torch.float64) @ J)
+        close(
+            combined(p, W, list(case.encoder.parameters())),
+            torch.tensor(list(W.values()), dtype=torch.float64) @ J,
+        )
 
 
 class Graphs:
@@ -123,7 +135,11 @@ class Graphs:
         """One task uses a shared weight past the others' common part as well."""
         low = torch.tanh(self.a(self.x))
         high = torch.tanh(self.b(low))
-        return {"t0": self.loss(0, high) + self.a.weight.sum(), "t1": self.loss(1, high), "t2": self.loss(2, high)}
+        return {
+            "t0": self.loss(0, high) + self.a.weight.sum(),
+            "t1": self.loss(1, high),
+            "t2": self.loss(2, high),
+        }
 
     def alone(self) -> Losses:
         """A shared layer that one of the tasks in this batch uses."""
@@ -153,7 +169,10 @@ def test_graphs_of_all_shapes(kind: str) -> None:
     p.sweep()
     close(p.gramian(), J @ J.T)
     w = {"t0": 0.3, "t1": 2.0, "t2": -1.0}
-    close(combined(p, w, list(graphs.shared.parameters())), torch.tensor(list(w.values()), dtype=torch.float64) @ J)
+    close(
+        combined(p, w, list(graphs.shared.parameters())),
+        torch.tensor(list(w.values()), dtype=torch.float64) @ J,
+    )
     own: dict[Tensor, Tensor] = {}
     p.add_own(own)
     heads = list(graphs.heads.parameters())
@@ -203,7 +222,9 @@ def test_bad_input_is_named() -> None:
     with pytest.raises(SettingError, match="'x' does not depend on the features"):
         problem(losses | {"x": lonely(case.x).mean()}, case.encoder, h, at_features=True)
     with pytest.raises(SettingError, match="used past the features"):
-        problem(losses | {"t0": losses["t0"] + case.encoder[0].weight.sum()}, case.encoder, h, at_features=True)
+        problem(
+            losses | {"t0": losses["t0"] + case.encoder[0].weight.sum()}, case.encoder, h, at_features=True
+        )
     with pytest.raises(SettingError, match="features do not depend on any parameter"):
         problem(losses, case.encoder, h.detach(), at_features=True)
     with pytest.raises(SettingError, match="entry 0 is of type str"):

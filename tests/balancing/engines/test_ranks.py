@@ -22,7 +22,9 @@ def run(kind: str, world: int, names: list[str] = NAMES) -> dict[str, np.ndarray
         port = free.getsockname()[1]
     context = mp.get_context("spawn")
     results = context.Queue()
-    workers = [context.Process(target=train, args=(r, world, kind, names, port, results)) for r in range(world)]
+    workers = [
+        context.Process(target=train, args=(r, world, kind, names, port, results)) for r in range(world)
+    ]
     for worker in workers:
         worker.start()
     try:

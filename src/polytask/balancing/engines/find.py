@@ -49,7 +49,12 @@ POSITIONS = {
 
 
 def find_layers(
-    graph: Graph, shared: Iterable[Tensor], n_tasks: int, ghost: bool = True, batched: bool = True
+    graph: Graph,
+    shared: Iterable[Tensor],
+    n_tasks: int,
+    ghost: bool = True,
+    batched: bool = True,
+    alone: Iterable[Tensor] = (),
 ) -> list[Layer]:
     """The layers of the shared parameters that the graph reaches, those next to the losses first.
 
@@ -63,12 +68,16 @@ def find_layers(
     batched : bool
         Whether all tasks go down at once. Where they go one by one, autograd forms gradients of weights on its
         way as fast as a layer could, and a layer is worth it only where it takes fewer multiplications.
+    alone : iterable of Tensor
+        Parameters whose gradients are known already: direct layers without edges.
     """
     reached = {id(p): p for p in shared if id(p) in graph.leaves}
     position, count = _uses(graph)
     found: list[Layer] = []
     done: set[int] = set()
-    for uses in _candidates(graph, reached) if ghost else ():
+    known = {id(p) for p in alone}
+    rest = {key: p for key, p in reached.items() if key not in known}
+    for uses in _candidates(graph, rest) if ghost else ():
         complete = all(count[id(p)] == len(uses) for p in uses[0].parameters)
         layer = _layer(uses, n_tasks, batched) if complete else None
         if layer is not None:
@@ -77,7 +86,7 @@ def find_layers(
             done.update(id(p) for p in layer.parameters)
     for key, p in reached.items():
         if key not in done:
-            layer = Direct((p,), [(graph.leaves[key], 0)])
+            layer = Direct((p,), [] if key in known else [(graph.leaves[key], 0)])
             layer.position = position[graph.leaves[key]]
             found.append(layer)
     return sorted(found, key=lambda layer: layer.position)

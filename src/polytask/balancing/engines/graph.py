@@ -78,15 +78,19 @@ class Graph:
         self.next[node] = edges
         return edges
 
+    def tasks_of(self, leaf: Tensor) -> int:
+        """Bits of the tasks that depend on a leaf."""
+        return self.tasks[self.leaves[id(leaf)]]
+
     def cut(self) -> dict[Edge, int]:
         """The edges at which several tasks' graphs meet, and bits of the tasks that come in there."""
         found: dict[Edge, int] = {}
         for node in self.order:
             bits = self.tasks[node]
-            if bits & (bits - 1) == 0:
+            if not is_common(bits):
                 for edge in self.next[node]:
                     below = self.tasks[edge[0]]
-                    if below & (below - 1):
+                    if is_common(below):
                         found[edge] = found.get(edge, 0) | bits
         return found
 
@@ -97,10 +101,15 @@ class Graph:
             if edge[0] in (child for child, _ in self.next[node]):
                 bits = self.tasks[node]
                 places = [i for i, e in enumerate(node.next_functions) if e == edge]
-                if bits & (bits - 1) or not places:
+                if is_common(bits) or not places:
                     return []
                 found += [(node, i, bits.bit_length() - 1) for i in places]
         return found
+
+
+def is_common(bits: int) -> bool:
+    """Whether there are bits of several tasks."""
+    return bits & (bits - 1) != 0
 
 
 def edge_of(tensor: Tensor) -> Edge:

@@ -63,7 +63,7 @@ class Direct(Layer):
     way = "direct"
 
     def gramian(self) -> Tensor:
-        flat = _wide(self.grads[0]).flatten(1)
+        flat = wide(self.grads[0]).flatten(1)
         return flat @ flat.T
 
     def per_task(self) -> list[Tensor]:
@@ -76,7 +76,7 @@ class Small(Layer):
     way = "ghost (sums)"
 
     def gramian(self) -> Tensor:
-        flat = [_wide(g).flatten(1) for g in self.per_task()]
+        flat = [wide(g).flatten(1) for g in self.per_task()]
         return sum(f @ f.T for f in flat)  # type: ignore[return-value]
 
 
@@ -135,7 +135,7 @@ class Embedding(Layer):
         return rows, out
 
     def gramian(self) -> Tensor:
-        flat = _wide(self._collected()[1]).flatten(1)
+        flat = wide(self._collected()[1]).flatten(1)
         return flat @ flat.T
 
     def per_task(self) -> list[Tensor]:
@@ -164,8 +164,8 @@ class Linear(Layer):
 
     def rows(self) -> tuple[Tensor, Tensor]:
         """Inputs (n, d_in), and the tasks' gradients of outputs (T, n, d_out)."""
-        x = [_wide(a).flatten(0, -2) for a in self.inputs]
-        d = [_wide(g).flatten(1, -2) for g in self.grads]
+        x = [wide(a).flatten(0, -2) for a in self.inputs]
+        d = [wide(g).flatten(1, -2) for g in self.grads]
         return (x[0], d[0]) if len(x) == 1 else (torch.cat(x), torch.cat(d, 1))
 
     def gramian(self) -> Tensor:
@@ -196,7 +196,7 @@ class Convolution(Linear):
         super().__init__(parameters, edges, (), True, bias)
 
     def rows(self) -> tuple[Tensor, Tensor]:
-        (node, _), d = self.edges[0], _wide(self.grads[0])
+        (node, _), d = self.edges[0], wide(self.grads[0])
         return patches(node), d.flatten(3).transpose(2, 3).flatten(1, 2)
 
     def _shaped(self, weight: Tensor, bias: Tensor, lead: int) -> list[Tensor]:
@@ -206,7 +206,7 @@ class Convolution(Linear):
 
 def patches(node: Any) -> Tensor:
     """The input of a convolution as rows (n · positions, channels · kernel), in the order of its weight."""
-    x, weight = _wide(node._saved_input), node._saved_weight
+    x, weight = wide(node._saved_input), node._saved_weight
     stride, padding, dilation = (
         list(v) for v in (node._saved_stride, node._saved_padding, node._saved_dilation)
     )
@@ -214,10 +214,10 @@ def patches(node: Any) -> Tensor:
     if len(kernel) == 1:  # a sequence is an image of height one
         x = x.unsqueeze(2)
         kernel, stride, padding, dilation = [1, *kernel], [1, *stride], [0, *padding], [1, *dilation]
-    columns = torch.nn.functional.unfold(x, kernel, dilation, padding, stride)
+    columns = torch.nn.functional.unfold(x, *(tuple(v) for v in (kernel, dilation, padding, stride)))
     return columns.transpose(1, 2).flatten(0, 1)
 
 
-def _wide(x: Tensor) -> Tensor:
+def wide(x: Tensor) -> Tensor:
     """Half precision as float32: sums over many entries would lose all digits."""
     return x.float() if x.dtype in (torch.bfloat16, torch.float16) else x

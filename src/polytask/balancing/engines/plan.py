@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from polytask.balancing.engines.graph import LEAF, Edge, Feeder, Graph, edge_of
+from polytask.balancing.engines.graph import LEAF, Edge, Feeder, Graph, edge_of, is_common
 from polytask.balancing.task_losses import TaskLosses
 from polytask.errors import SettingError
 
@@ -99,7 +99,9 @@ def _cut_at(
     if shared is not None:
         if stop[0] not in above.tasks or missing:
             which = f"The loss of task '{missing[0]}' does" if missing else "The losses do"
-            raise SettingError(f"{which} not depend on the features: give the ones that heads were applied to.")
+            raise SettingError(
+                f"{which} not depend on the features: give the ones that heads were applied to."
+            )
         if past:
             name = next(name for p, name in shared.items() if id(p) == past[0])
             raise SettingError(
@@ -124,7 +126,7 @@ def _cut_where_they_meet(graph: Graph, met: dict[Edge, int], n_tasks: int, ids: 
     plan = Plan(graph, graph, cut, touched, graph.feeders(cut[0]) if len(cut) == 1 else [])
     for key, node in graph.leaves.items():
         bits = graph.tasks[node]
-        single = bits & (bits - 1) == 0
+        single = not is_common(bits)
         if key in ids:
             if single or node in at_leaves:
                 plan.alone.append(node.variable)
@@ -154,3 +156,40 @@ def _nested(graph: Graph, met: dict[Edge, int], n_tasks: int) -> bool:
             return True
     # A leaf that is met at the cut and used below it as well has parts of its gradient on both ways.
     return any(graph.names[node] == LEAF and above[node] for node, _ in met)
+
+
+def check_reached(
+    plan: Plan, losses: TaskLosses, shared: dict[Tensor, str], strict: bool, some: bool
+) -> None:
+    """Whether losses and shared parameters hang together.
+
+    Parameters
+    ----------
+    strict : bool
+        Every shared parameter has to be reached by a loss.
+    some : bool
+        At least one has to be, and by every task.
+    """
+    reached = set(plan.graph.leaves) | set(plan.below.leaves)
+    missing = [name for p, name in shared.items() if id(p) not in reached]
+    if some and missing and len(missing) == len(shared):
+        raise SettingError(
+            "None of the losses depends on the shared parameters: are these the encoder's, and was its output "
+            "detached?"
+        )
+    if missing and strict:
+        raise SettingError(
+            f"No loss depends on {len(missing)} of {len(shared)} shared parameters: {', '.join(missing[:5])}. "
+            "Leave them out of shared=…, or pass unreached='ignore'."
+        )
+    if some and shared and losses.scalars is not None and len(losses) > 1 and plan.graph is plan.below:
+        bits = 0
+        for p in shared:
+            if id(p) in plan.graph.leaves:
+                bits |= plan.graph.tasks_of(p)
+        loose = [task for t, task in enumerate(losses.tasks) if not bits >> t & 1]
+        if loose:
+            raise SettingError(
+                f"The loss of task '{loose[0]}' does not depend on the shared parameters: it is not attached to "
+                "the encoder. Train it apart, or use the encoder's output."
+            )

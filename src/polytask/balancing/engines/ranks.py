@@ -88,7 +88,9 @@ class Ranks:
         dist.all_gather_object(all_of_them, mine, group=self.group)
         for rank, other in enumerate(all_of_them):
             if other[0] != self.tasks:
-                raise SettingError(f"Rank {rank} has other tasks: {', '.join(other[0])}; name all, in one order.")
+                raise SettingError(
+                    f"Rank {rank} has other tasks: {', '.join(other[0])}; name all, in one order."
+                )
             if other[1] != named:
                 raise SettingError(f"Rank {rank} has other parameters; build the same network on all ranks.")
 

@@ -24,7 +24,9 @@ class Shards:
 
     def __init__(self, model: Any) -> None:
         self.model = model
-        self.modules = [m for m in model.modules() if hasattr(m, "set_requires_gradient_sync") and hasattr(m, "unshard")]
+        self.modules = [
+            m for m in model.modules() if hasattr(m, "set_requires_gradient_sync") and hasattr(m, "unshard")
+        ]
         for module in self.modules:
             module.set_requires_gradient_sync(False, recurse=False)
             module.set_reshard_after_backward(False, recurse=False)
@@ -48,6 +50,11 @@ class Shards:
             if gradient is not None:
                 out[p] = _part_of(gradient, p)
         return out
+
+
+def _is_sharded(module: Any) -> bool:
+    # Not isinstance: importing FSDP takes longer than everything else here.
+    return all(hasattr(module, name) for name in ("unshard", "reshard", "set_requires_gradient_sync"))
 
 
 def _part_of(gradient: Tensor, parameter: Any) -> Tensor:

@@ -9,23 +9,15 @@ from torch import Tensor
 
 from polytask.balancing.engines.graph import ALIASES, LEAF, Edge, as_edges
 
+_NAMES = """
+Abs Add Addmm Alias AsStrided Baddbmm Bmm Cat Clamp ClampMin Clone Cos Div Elu Embedding Exp Expand Gelu Hardtanh
+Index IndexSelect LeakyRelu Log LogSoftmax MaskedFill Mean Mm MseLoss Mul NativeLayerNorm Neg Permute Pow Relu Repeat
+ReshapeAlias Rsqrt Select Sigmoid Silu Sin Slice Softmax Softplus Split Sqrt Squeeze Stack Sub Sum Tanh Threshold
+Transpose Unbind UnsafeView Unsqueeze Var View Where
+"""
 #: Nodes that take the tasks as one more batch axis at no loss of speed. Convolutions are not among them: on a
 #: CPU a loop is faster.
-BATCHED = {
-    LEAF,
-    *ALIASES,
-    *(
-        f"{name}Backward{i}"
-        for name in (
-            "Abs Add Addmm Baddbmm Bmm Cat Clamp ClampMin Clone Cos Div Elu Exp Expand Gelu Hardtanh Index "
-            "LeakyRelu Log LogSoftmax MaskedFill Mean Mm Mul Native NativeLayerNorm Neg Permute Pow Relu "
-            "ReshapeAlias Rsqrt Select Sigmoid Silu Sin Slice Softmax Softplus Split Sqrt Squeeze Stack Sub "
-            "Sum Tanh Threshold Transpose Unbind UnsafeView Unsqueeze View Where Embedding Mse_loss MseLoss "
-            "Var AsStrided Alias IndexSelect Repeat"
-        ).split()
-        for i in (0, 1, 2)
-    ),
-}
+BATCHED = {LEAF, *ALIASES} | {f"{name}Backward{i}" for name in _NAMES.split() for i in range(3)}
 
 
 def batches(names: Iterable[str]) -> str | None:

@@ -115,6 +115,7 @@ class MGDAUB(MinNorm):
     """
 
     name = "mgda_ub"
+    needs = "features"
     card = Card(PAPER, "min_{α∈Δ} ‖Σ_t α_t ∇_Z L_t‖²", backward="1", memory="T × the representation")
 
     def __init__(self, normalization: str = "none", update_every: int = 1) -> None:
