@@ -106,9 +106,13 @@ def test_what_is_needed_is_asked_for() -> None:
 def test_state_goes_there_and_back(make: type[Balancer]) -> None:
     balancer, again = make(), make()
     again.load_state_dict(balancer.state_dict())
-    assert again.state_dict() == balancer.state_dict() == {}
+    assert again.state_dict() == balancer.state_dict() == {"method": balancer.name}
     with pytest.raises(SettingError, match=r"does not know the entries s; it has no state"):
-        balancer.load_state_dict({"s": 1})
+        balancer.load_state_dict({"method": balancer.name, "s": 1})
+    with pytest.raises(SettingError, match="cannot go on from the state of 'mgda'"):
+        balancer.load_state_dict({"method": "mgda"})
+    with pytest.raises(SettingError, match="cannot go on from the state of 'NoneType'"):
+        balancer.load_state_dict(None)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("name", BALANCERS)
@@ -124,7 +128,9 @@ def test_balancers_by_name() -> None:
     assert get_balancer(mine) is mine
     with pytest.raises(SettingError, match="unused"):
         get_balancer(mine, weights={})
-    with pytest.raises(SettingError, match=r"No balancing 'equl'; known: .*equal.*fixed"):
+    with pytest.raises(
+        SettingError, match=r"No balancing 'equl'. Did you mean 'equal'\? Known: .*equal.*fixed"
+    ):
         get_balancer("equl")
     with pytest.raises(SettingError, match="'equal' has no setting 'tau'; it has none"):
         get_balancer("equal", tau=2)

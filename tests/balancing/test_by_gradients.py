@@ -285,13 +285,152 @@ def test_a_network_that_is_compiled_for_one_pass_is_refused_with_the_reason() ->
         MGDA().backward(case.losses(h), case.encoder)
 
 
+def test_no_two_parameters_get_the_same_tensor() -> None:
+    """Autograd hands one tensor to both a and b of ``h + a + b``; clipping it in place would clip it twice."""
+    case = mlp()
+    a, b = (torch.zeros(9, 6, dtype=torch.float64, requires_grad=True) for _ in range(2))
+    h = case.features()
+    losses = {
+        "t0": (case.heads["t0"](h + a + b)).square().mean(),
+        "t1": (case.heads["t1"](h) - 1).square().mean(),
+    }
+    wanted = torch.autograd.grad(sum(losses.values()), a, retain_graph=True)[0]
+    MGDA().backward(losses, case.encoder)
+    assert a.grad is not None
+    assert b.grad is not None
+    assert a.grad.data_ptr() != b.grad.data_ptr()
+    torch.testing.assert_close(a.grad, wanted)
+
+
+@pytest.mark.filterwarnings("ignore:.*after_step")
+@pytest.mark.parametrize("name", BALANCERS)
+@pytest.mark.parametrize("how", ["generator", "named", "modules", "accumulated"])
+def test_shared_parameters_may_come_in_any_form(name: str, how: str) -> None:
+    def run(form: str) -> Tensor:
+        case, balancer = mlp(), get_balancer(name, **SETTINGS.get(name, {}))
+        shared = {
+            "module": lambda: case.encoder,
+            "generator": lambda: case.encoder.parameters(),
+            "named": lambda: case.encoder.named_parameters(),
+            "modules": lambda: [case.encoder[0], case.encoder[2], case.encoder[3]],
+        }
+        make = shared.get(form, shared["generator"])
+        for _ in range(2):
+            h = case.features()
+            losses = {t: v + 0.5 for t, v in case.losses(h).items()}
+            if form == "accumulated" or (how == "accumulated" and form == "module"):
+                halves = {t: v / 2 for t, v in losses.items()}
+                balancer.accumulate(halves, make(), h)
+                h = case.features()
+                losses = {t: (v + 0.5) / 2 for t, v in case.losses(h).items()}
+            balancer.backward(losses, make(), h)
+            assert flat_grad(case.encoder.parameters()).any()
+        return flat_grad(case.parameters)
+
+    torch.testing.assert_close(run(how), run("module"), rtol=1e-10, atol=1e-10)
+
+
+def test_hooks_on_shared_parameters_are_honoured() -> None:
+    """A hook that masks a weight's gradient: the tasks' gradients are those of the parts that may move."""
+    case = mlp()
+    mask = (torch.arange(35).view(7, 5) % 2).double()
+    case.encoder[0].weight.register_hook(lambda g: g * mask)
+    losses = case.losses()
+    J = jacobian(losses, case.encoder.parameters())
+    assert not J[:, :35][:, mask.flatten() == 0].any()
+    Inverse().backward(losses, case.encoder)
+    torch.testing.assert_close(flat_grad(case.encoder.parameters()), (J / J.norm(dim=1, keepdim=True)).sum(0))
+
+
+def test_hooks_after_accumulation_run() -> None:
+    case, seen = mlp(), []
+    case.encoder[0].weight.register_post_accumulate_grad_hook(lambda p: seen.append(p.grad.clone()))
+    Inverse().backward(case.losses(), case.encoder)
+    torch.testing.assert_close(seen, [case.encoder[0].weight.grad])
+
+
+def test_weights_of_other_tasks_are_not_used_again() -> None:
+    balancer, case = MGDA(update_every=5), mlp()
+    losses = case.losses()
+    losses["t0"] = 1e-3 * losses["t0"]
+    balancer.backward(losses, case.encoder)
+    assert balancer.last["weights"][0] > 0.9
+    for p in case.parameters:
+        p.grad = None
+    losses = {"t3": case.losses()["t3"]}
+    wanted = jacobian(losses, case.encoder.parameters())[0]
+    balancer.backward(losses, case.encoder)
+    torch.testing.assert_close(flat_grad(case.encoder.parameters()), wanted)
+
+
+def test_what_a_method_gives_is_checked() -> None:
+    class Broken(Inverse):
+        def weights(self, tasks: tuple[str, ...], losses: np.ndarray, gramian: np.ndarray) -> np.ndarray:
+            return np.array([1.0, np.nan, 1.0, 1.0])
+
+    class Short(Inverse):
+        def weights(self, tasks: tuple[str, ...], losses: np.ndarray, gramian: np.ndarray) -> np.ndarray:
+            return np.ones(2)
+
+    class Lost(Signs):
+        def direction(self, tasks: tuple[str, ...], losses: np.ndarray, jacobian: Tensor) -> Tensor:
+            return jacobian[0] / 0.0
+
+    for make, error, message in (
+        (Broken, TrainingError, "gave a weight that is not finite: 't1'"),
+        (Short, SettingError, r"gave weights of shape \(2,\) for 4 tasks"),
+        (Lost, TrainingError, "'signs' gave a direction .* not finite"),
+    ):
+        case = mlp()
+        with pytest.raises(error, match=message):
+            make().backward(case.losses(), case.encoder)
+        assert not flat_grad(case.parameters).any()
+
+
+def test_micro_batches_that_do_not_belong_together() -> None:
+    case, balancer = mlp(), Inverse()
+    balancer.accumulate(case.losses(), case.encoder)
+    with pytest.raises(SettingError, match="holds 1 micro-batches"):
+        balancer.state_dict()
+    with pytest.raises(SettingError, match="must have the same shared parameters and scale"):
+        balancer.backward(case.losses(), case.encoder[0])
+    balancer.state_dict()  # a call that fails leaves none behind
+    losses = case.losses()
+    wanted = jacobian(losses, case.heads.parameters()).sum(0)
+    balancer.backward(losses, case.encoder)
+    torch.testing.assert_close(flat_grad(case.heads.parameters()), wanted)
+
+
 def test_missing_and_wrong_arguments_are_named() -> None:
     case = mlp()
     losses = case.losses()
     with pytest.raises(SettingError, match="'mgda' needs the shared parameters"):
         MGDA().backward(losses)
-    with pytest.raises(SettingError, match="'mgda' needs the representation"):
+    with pytest.raises(SettingError, match="'mgda' needs the representation and what made it"):
         MGDA(gradients="features").backward(losses, case.encoder)
+    with pytest.raises(SettingError, match="needs the representation and what made it"):
+        MGDA(gradients="features").backward(losses, features=case.features())
+    with pytest.raises(SettingError, match="features must be one tensor, got tuple"):
+        MGDA(gradients="features").backward(losses, case.encoder, (case.features(),))  # type: ignore[arg-type]
+    hooked = case.features()
+    hooked.register_hook(lambda g: g)
+    with pytest.raises(SettingError, match="features have a gradient hook"):
+        MGDA(gradients="features").backward(case.losses(hooked), case.encoder, hooked)
+    for make in (MGDA, Equal):
+        with pytest.raises(SettingError, match="task 't1' does not depend on any parameter"):
+            make().backward(losses | {"t1": losses["t1"].detach()}, case.encoder)
+    with pytest.raises(SettingError, match="losses must map task names to scalars, got list"):
+        Equal().backward(list(losses.values()))  # type: ignore[arg-type]
+    with pytest.raises(SettingError, match="scaler must be a"):
+        Equal().backward(losses, scaler="2x")
+    with pytest.raises(SettingError, match="update_every must be"):
+        MGDA(update_every=True)
+    for wrong in (MGDA, ["mgda"], None):
+        with pytest.raises(SettingError, match="A balancing is a name or a balancer, not"):
+            get_balancer(wrong)
+    with pytest.raises(SettingError, match="Did you mean 'mgda'"):
+        get_balancer("MGDA")
+    assert repr(MGDA(update_every=3)) == "MGDA(normalization='none', gradients='parameters', update_every=3)"
     with pytest.raises(SettingError, match="gradients must be 'parameters' or 'features', got 'weights'"):
         MGDA(gradients="weights")
     with pytest.raises(SettingError, match="update_every must be a whole number of at least 1, got 0"):

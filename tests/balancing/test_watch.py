@@ -225,7 +225,8 @@ def test_wrong_settings_say_what_to_do() -> None:
         with pytest.raises(SettingError, match="every must be a whole number of at least 1"):
             Watch(every=bad)
     w = torch.ones(2, requires_grad=True)
-    for shared in (None, []):
+    frozen = torch.ones(2)
+    for shared in (None, [frozen]):
         with pytest.raises(SettingError, match="needs shared parameters that are trained"):
             watched(Equal(), gradients=True).backward({"a": w.sum()}, shared=shared)
     assert w.grad is None

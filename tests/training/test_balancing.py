@@ -9,11 +9,12 @@ import pytest
 import torch
 
 from polytask.balancing import BALANCERS, Balancer, get_balancer
-from polytask.sharing import HardSharing
+from polytask.errors import SettingError
+from polytask.sharing import HardSharing, SoftSharing
 from polytask.training import train
 
 from . import problems
-from .test_loop import halves, settings, weights
+from .test_loop import halves, prepare, settings, weights
 
 
 class Interrupted(Exception):
@@ -54,3 +55,13 @@ def test_tasks_with_rows_of_their_own(name: str) -> None:
     network, tensors, validation = halves(problems.own_rows(), HardSharing, "pairs")
     history = train(network, tensors, validation, make(name, tensors.tasks), settings(max_epochs=8))
     assert history[-1]["objective"] < history[0]["objective"]
+
+
+@pytest.mark.parametrize("name", ["pcgrad", "mgda_ub", "graddrop"])
+def test_without_anything_shared_there_is_nothing_to_balance(name: str) -> None:
+    network, tensors = prepare(problems.wide(), SoftSharing)
+    with pytest.raises(
+        SettingError, match=f"'{name}' works on what tasks share, and sharing 'soft' shares no"
+    ):
+        train(network, tensors, None, make(name, tensors.tasks), settings())
+    train(network, tensors, None, make("equal", tensors.tasks), settings())

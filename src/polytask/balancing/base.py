@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -15,6 +17,7 @@ from polytask.balancing.cards import Card
 from polytask.balancing.engines.compiled import explained
 from polytask.balancing.engines.gradients import Gradients, add_gradients
 from polytask.balancing.engines.ranks import Ranks
+from polytask.balancing.engines.shared import shared_parameters
 from polytask.balancing.state import pack, unpack
 from polytask.balancing.task_losses import TaskLosses, check_finite
 from polytask.errors import SettingError
@@ -34,7 +37,9 @@ class Part:
     ----------
     losses : TaskLosses or None
         None on a rank that has no labels.
-    shared, features
+    shared : dict of Tensor to str
+        Trainable shared parameters and their names; empty where none were given.
+    features : Tensor or None
         As given to `Balancer.backward`.
     scale : float
         Factor of the gradients, from a `GradScaler`.
@@ -45,7 +50,7 @@ class Part:
     """
 
     losses: TaskLosses | None
-    shared: Any
+    shared: dict[Tensor, str]
     features: Tensor | None
     scale: float
     strict: bool
@@ -122,7 +127,7 @@ class Balancer(ABC):
             For no losses, a loss that is not a scalar, a missing `shared` or `features`, or losses that do
             not depend on them.
         """
-        with explained():
+        with self._clearing(), explained():
             parts = (*self._pending, self._part(losses, shared, features, scaler, unreached))
             self._pending = ()
             self._step(parts)
@@ -142,7 +147,7 @@ class Balancer(ABC):
         on the large batch: divide sums over a micro-batch by the number of labels in the large batch.
         Parameters and errors are those of `backward`.
         """
-        with explained():
+        with self._clearing(), explained():
             part = self._part(losses, shared, features, scaler, unreached)
         self._pending = (*self._pending, part)
 
@@ -176,7 +181,22 @@ class Balancer(ABC):
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that a resumed run needs: tensors and plain data."""
-        return pack(self, self.STATE)
+        if self._pending:
+            raise SettingError(
+                f"Balancing '{self.name}' holds {len(self._pending)} micro-batches: call backward for the last "
+                "one before its state is saved."
+            )
+        return {"method": self.name, **pack(self, self.state_names)}
+
+    @property
+    def state_names(self) -> tuple[str, ...]:
+        """Names of the attributes that make the state."""
+        return self.STATE
+
+    def __repr__(self) -> str:
+        names = inspect.signature(type(self)).parameters
+        shown = [f"{n}={getattr(self, n)!r}" for n in names if not callable(getattr(self, n, print))]
+        return f"{type(self).__name__}({', '.join(shown)})"
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore what `state_dict` returned.
@@ -186,9 +206,22 @@ class Balancer(ABC):
         SettingError
             For the state of another method.
         """
-        unpack(self, self.STATE, state, f"Balancing '{self.name}'")
+        if not isinstance(state, Mapping) or state.get("method") != self.name:
+            whose = state.get("method") if isinstance(state, Mapping) else type(state).__name__
+            raise SettingError(f"Balancing '{self.name}' cannot go on from the state of {whose!r}.")
+        rest = {key: value for key, value in state.items() if key != "method"}
+        unpack(self, self.state_names, rest, f"Balancing '{self.name}'")
 
     # ------------------------------------------------------------------ for kinds of balancers
+
+    @contextmanager
+    def _clearing(self) -> Iterator[None]:
+        """A call that fails leaves no micro-batches behind for the next step."""
+        try:
+            yield
+        except BaseException:
+            self._pending = ()
+            raise
 
     def _step(self, parts: tuple[Part, ...]) -> None:
         tasks, values = self._total(parts)
@@ -224,15 +257,23 @@ class Balancer(ABC):
             raise SettingError(
                 f"Balancing '{self.name}' needs the shared parameters: backward(losses, shared=…)."
             )
+        here = bool(losses) or self._ranks is None
+        if self.needs == "features" and (shared is None or (features is None and here)):
+            raise SettingError(
+                f"Balancing '{self.name}' needs the representation and what made it: backward(losses, shared=…, "
+                "features=…)."
+            )
+        _check_features(features)
         if self._ranks is not None:
             self._ranks.gather()
-        if not losses and self._ranks is not None:
-            return Part(None, shared, features, _scale_of(scaler), unreached == "error")
-        if self.needs == "features" and features is None:
-            raise SettingError(
-                f"Balancing '{self.name}' needs the representation: backward(losses, features=…)."
-            )
-        return Part(TaskLosses.of(losses), shared, features, _scale_of(scaler), unreached == "error")
+        parameters = {} if shared is None else shared_parameters(shared)
+        scale = _scale_of(scaler)
+        if any(part.shared.keys() != parameters.keys() or part.scale != scale for part in self._pending):
+            raise SettingError("All micro-batches of a step must have the same shared parameters and scale.")
+        checked = TaskLosses.of(losses) if here else None
+        if checked is not None:
+            checked.check_attached()
+        return Part(checked, parameters, features, scale, unreached == "error")
 
     def _total(self, parts: Sequence[Part]) -> tuple[tuple[str, ...], np.ndarray]:
         """Tasks and their losses as numbers, over all parts and ranks."""
@@ -247,6 +288,20 @@ class Balancer(ABC):
         return tuple(total), np.array(list(total.values()), dtype=np.float64)
 
 
+def _check_features(features: Any) -> None:
+    if features is None:
+        return
+    if not isinstance(features, Tensor):
+        raise SettingError(f"features must be one tensor, got {type(features).__name__}.")
+    if features._backward_hooks:
+        raise SettingError(
+            "The features have a gradient hook, which would run more than once in a step: register it on an "
+            "earlier tensor, or leave features=… out."
+        )
+
+
 def _scale_of(scaler: Any) -> float:
+    if scaler is not None and not hasattr(scaler, "scale"):
+        raise SettingError(f"scaler must be a torch.amp.GradScaler, got {type(scaler).__name__}.")
     # scale() also makes the scaler's own tensor, which get_scale() does not.
     return 1.0 if scaler is None else float(scaler.scale(torch.ones((), device=scaler._device)))

@@ -7,7 +7,7 @@ head's loss would only change the head's learning rate.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -17,9 +17,9 @@ from torch import Tensor
 from polytask.balancing.base import Balancer, Part
 from polytask.balancing.engines.gradients import Gradients, add_to
 from polytask.balancing.engines.problem import Problem
-from polytask.balancing.engines.shared import shared_parameters
+from polytask.balancing.engines.ranks import Ranks, warn_of_lonely_ranks
 from polytask.balancing.engines.totals import total_gramian, total_per_task
-from polytask.balancing.state import PerTask, pack, unpack
+from polytask.balancing.state import PerTask
 from polytask.balancing.watch import Watch
 from polytask.errors import SettingError, TrainingError
 
@@ -39,7 +39,8 @@ class GramianBalancer(Balancer, ABC):
         tasks' gradients are known where the heads begin, and one backward pass goes on from there. It is an
         upper bound of the problem on the parameters (Sener & Koltun 2018).
     update_every : int
-        Steps between two updates of the weights; in between the last ones are kept.
+        Steps between two updates of the weights; in between the last ones are kept, while batches hold the
+        same tasks.
     """
 
     needs = "gramian"
@@ -50,9 +51,9 @@ class GramianBalancer(Balancer, ABC):
     def __init__(self, gradients: str = "parameters", update_every: int = 1) -> None:
         if gradients not in WHERE:
             raise SettingError(f"gradients must be 'parameters' or 'features', got {gradients!r}.")
-        if not (isinstance(update_every, int) and update_every >= 1):
+        if isinstance(update_every, bool) or not (isinstance(update_every, int) and update_every >= 1):
             raise SettingError(f"update_every must be a whole number of at least 1, got {update_every!r}.")
-        self.needs = "gramian" if gradients == "parameters" else "features"
+        self.needs, self.gradients = "gramian" if gradients == "parameters" else "features", gradients
         self.update_every = update_every
         self.steps = 0
         #: The weights of the last update, where they are used again.
@@ -82,11 +83,9 @@ class GramianBalancer(Balancer, ABC):
         """
         return None
 
-    def state_dict(self) -> dict[str, Any]:
-        return pack(self, (*self._OF_ALL, *self.STATE))
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        unpack(self, (*self._OF_ALL, *self.STATE), state, f"Balancing '{self.name}'")
+    @property
+    def state_names(self) -> tuple[str, ...]:
+        return (*self._OF_ALL, *self.STATE)
 
     @property
     def report(self) -> list[dict[str, Any]]:
@@ -98,24 +97,25 @@ class GramianBalancer(Balancer, ABC):
     def _part(self, *arguments: Any) -> Part:
         part = super()._part(*arguments)
         if part.losses is not None:
-            part.work = _problem(part, self.watch, self.needs == "features")
+            part.work = _problem(part, self.watch, self._ranks, self.needs == "features")
             if part.work is not None and self._due(part.losses.tasks):
                 part.work.sweep(self.layer == "last")
         return part
 
     def _due(self, tasks: Sequence[str]) -> bool:
-        return self.steps % self.update_every == 0 or any(task not in self.kept for task in tasks)
+        # Weights of other tasks than these are no answer: one of them may have had all the weight.
+        return self.steps % self.update_every == 0 or set(tasks) != set(self.kept)
 
     def _gradients(self, tasks: tuple[str, ...], values: np.ndarray, parts: tuple[Part, ...]) -> Gradients:
         problems = [part.work for part in parts if part.work is not None]
         if self._due(tasks):
             for problem in problems:  # a task may be new on another rank only
                 problem.sweep(self.layer == "last")
-            shared, at_features = shared_parameters(parts[0].shared), self.needs == "features"
-            gramian = total_gramian(tasks, problems, shared, at_features, self._ranks)
+            at_features = self.needs == "features"
+            gramian = total_gramian(tasks, problems, parts[0].shared, at_features, self._ranks)
             weights = self._weigh(tasks, values, gramian, any(part.scale != 1.0 for part in parts))
             if self.update_every > 1:
-                self.kept.write(tasks, np.asarray(weights))
+                self.kept = PerTask(zip(tasks, weights.tolist()))
         else:
             weights = self.kept.read(tasks)
         self.steps += 1
@@ -151,18 +151,33 @@ class GramianBalancer(Balancer, ABC):
             out[chosen] = 1.0
         elif len(chosen) > 1:
             names = tuple(tasks[i] for i in chosen)
-            out[chosen] = self.weights(names, losses[chosen], g[np.ix_(chosen, chosen)])
+            out[chosen] = self._checked(names, self.weights(names, losses[chosen], g[np.ix_(chosen, chosen)]))
         return out
 
+    def _checked(self, tasks: tuple[str, ...], weights: Any) -> np.ndarray:
+        weights = np.asarray(weights, dtype=np.float64)
+        if weights.shape != (len(tasks),):
+            raise SettingError(
+                f"Balancing '{self.name}' gave weights of shape {weights.shape} for {len(tasks)} tasks."
+            )
+        if not np.isfinite(weights).all():
+            bad = [f"'{t}' ({w})" for t, w in zip(tasks, weights.tolist()) if not np.isfinite(w)]
+            raise TrainingError(
+                f"Balancing '{self.name}' gave a weight that is not finite: {', '.join(bad[:5])}."
+            )
+        return weights
 
-def _problem(part: Part, watch: Watch | None, at_features: bool = False) -> Problem | None:
+
+def _problem(
+    part: Part, watch: Watch | None, ranks: Ranks | None, at_features: bool = False
+) -> Problem | None:
     """The tasks' gradients of a part; None where no task is there."""
     if part.losses is None:
         return None
-    shared = shared_parameters(part.shared)
+    warn_of_lonely_ranks(ranks)
     return Problem(
         part.losses,
-        shared,
+        part.shared,
         part.features,
         at_features=at_features,
         scale=part.scale,
@@ -209,14 +224,14 @@ class GradientBalancer(Balancer, ABC):
 
     def _part(self, *arguments: Any) -> Part:
         part = super()._part(*arguments)
-        part.work = _problem(part, self.watch)
+        part.work = _problem(part, self.watch, self._ranks)
         if part.work is not None:
             part.work.sweep()
         return part
 
     def _gradients(self, tasks: tuple[str, ...], values: np.ndarray, parts: tuple[Part, ...]) -> Gradients:
         problems = [part.work for part in parts if part.work is not None]
-        shared = shared_parameters(parts[0].shared)
+        shared = parts[0].shared
         gradients: Gradients = {}
         for problem in problems:
             problem.add_own(gradients)
@@ -233,6 +248,11 @@ class GradientBalancer(Balancer, ABC):
             flat = jacobian.sum(0)
         else:
             flat = self.direction(tasks, values, jacobian)
+            if flat.shape != jacobian.shape[1:] or not bool(torch.isfinite(flat).all()):
+                raise TrainingError(
+                    f"Balancing '{self.name}' gave a direction of shape {tuple(flat.shape)} for {jacobian.shape[1]} "
+                    "parameters, or one that is not finite."
+                )
         # Every rank finds the same direction; one of them brings it in, and the sum over ranks is it.
         if self._ranks is not None and not self._ranks.first:
             return gradients

@@ -43,7 +43,7 @@ class LossBalancer(Balancer, ABC):
 
     def after_step(self, losses: Mapping[str, Tensor]) -> None:
         if losses or self._ranks is not None:
-            part = Part(TaskLosses.of(losses) if losses else None, None, None, 1.0, True)
+            part = Part(TaskLosses.of(losses) if losses else None, {}, None, 1.0, True)
             tasks, values = self._total((part,))
             if tasks:
                 self.observe(tasks, values)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import inspect
+from collections.abc import Iterable
 from typing import Any
 
 from polytask.balancing import gradients, losses
@@ -41,17 +43,27 @@ def get_balancer(name: Any, **settings: Any) -> Balancer:
             raise SettingError(f"Settings {', '.join(settings)} are unused: the balancer is made already.")
         return name
     if is_torchjd(name):
+        _check_settings("torchjd", settings, ("gradients", "update_every"))
         return from_torchjd(name, **settings)
+    if not isinstance(name, str):
+        hint = f"; pass {name.__name__}()" if isinstance(name, type) else ""
+        raise SettingError(f"A balancing is a name or a balancer, not {name!r}{hint}.")
     if name not in BALANCERS:
-        raise SettingError(f"No balancing '{name}'; known: {', '.join(BALANCERS)}.")
+        near = difflib.get_close_matches(name.lower().replace("-", "_"), BALANCERS, 1)
+        hint = f" Did you mean '{near[0]}'?" if near else ""
+        raise SettingError(f"No balancing '{name}'.{hint} Known: {', '.join(BALANCERS)}.")
     known = inspect.signature(BALANCERS[name]).parameters
-    unknown = [key for key in settings if key not in known]
-    if unknown:
-        has = f"it has: {', '.join(known)}" if known else "it has none"
-        raise SettingError(f"Balancing '{name}' has no setting '{unknown[0]}'; {has}.")
+    _check_settings(name, settings, known)
     missing = [key for key, p in known.items() if p.default is p.empty and key not in settings]
     if missing:
         raise SettingError(
             f"Balancing '{name}' needs its setting '{missing[0]}'; make it yourself and pass it."
         )
     return BALANCERS[name](**settings)
+
+
+def _check_settings(name: str, settings: Iterable[str], known: Iterable[str]) -> None:
+    unknown = [key for key in settings if key not in known]
+    if unknown:
+        has = f"it has: {', '.join(known)}" if known else "it has none"
+        raise SettingError(f"Balancing '{name}' has no setting '{unknown[0]}'; {has}.")

@@ -39,14 +39,29 @@ class TaskLosses(Mapping[str, Tensor]):
         """
         if isinstance(losses, cls):
             return losses
+        if not isinstance(losses, Mapping):
+            raise SettingError(f"losses must map task names to scalars, got {type(losses).__name__}.")
         if not losses:
             raise SettingError("No losses to balance: give at least one task's loss.")
         for task, loss in losses.items():
             if not isinstance(loss, Tensor) or loss.dim() != 0:
                 shape = tuple(loss.shape) if isinstance(loss, Tensor) else type(loss).__name__
                 raise SettingError(f"The loss of task '{task}' must be a scalar tensor, got {shape}.")
-        scalars = list(losses.values())
+        # A node of its own for each task, even where a loss is used in another one.
+        scalars = [loss.view(()) for loss in losses.values()]
         return cls(list(losses), torch.stack(scalars), scalars)
+
+    def check_attached(self) -> None:
+        """Raise a SettingError that names a loss without a graph."""
+        for task, loss in zip(self.tasks, self.scalars or ()):
+            if not loss.requires_grad:
+                raise SettingError(
+                    f"The loss of task '{task}' does not depend on any parameter that is trained; was it detached?"
+                )
+        if not self.vector.requires_grad:
+            raise SettingError(
+                "The losses do not depend on any parameter that is trained; were they detached?"
+            )
 
     def __getitem__(self, task: str) -> Tensor:
         try:

@@ -13,7 +13,6 @@ import torch.distributed as dist
 
 from polytask.balancing.engines.problem import Problem
 from polytask.balancing.engines.ranks import Ranks
-from polytask.balancing.engines.shared import shared_parameters
 from polytask.balancing.engines.totals import total_gramian
 from polytask.errors import SettingError
 from polytask.files import write_atomic
@@ -69,7 +68,7 @@ class Watch:
     """
 
     def __init__(self, every: int = 10, path: str | Path | None = None, gradients: bool = False) -> None:
-        if not (isinstance(every, int) and every >= 1):
+        if isinstance(every, bool) or not (isinstance(every, int) and every >= 1):
             raise SettingError(f"Watch: every must be a whole number of at least 1, got {every!r}.")
         self.every, self.path, self.gradients = every, path, gradients
         self.step = 0
@@ -138,14 +137,14 @@ class Watch:
 
 def _gramian_of_parameters(tasks: Sequence[str], parts: Sequence[Part], ranks: Ranks | None) -> np.ndarray:
     """The Gramian of the shared parameters' gradients over all micro-batches and ranks, shape (T, T)."""
-    shared = shared_parameters(parts[0].shared)
+    shared = parts[0].shared
     if not shared:
         raise SettingError(
             "Watch(gradients=True) needs shared parameters that are trained: backward(losses, shared=…); in a "
             "network that shares none there are no gradients to compare."
         )
     problems = [
-        Problem(part.losses, shared, part.features, scale=part.scale, strict=part.strict)
+        Problem(part.losses, part.shared, part.features, scale=part.scale, strict=part.strict)
         for part in parts
         if part.losses is not None
     ]

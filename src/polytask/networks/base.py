@@ -115,5 +115,10 @@ class NetworkEstimator(BaseEstimator, ABC):
             return Uncertainty(
                 {t.name: "regression" if t.loss_name in squared else "classification" for t in data.tasks}
             )
+        balancer = get_balancer(self.balancing)
+        if isinstance(balancer, Fixed):
+            unknown = [task for task in balancer.given if task not in data.task_names]
+            if unknown:
+                raise SettingError(f"Fixed balancing has a weight for '{unknown[0]}', which is no task.")
         # A balancer has a state, which a fit must not leave behind in the user's object.
-        return copy.deepcopy(get_balancer(self.balancing))
+        return copy.deepcopy(balancer)

@@ -11,6 +11,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from polytask.balancing import Balancer, TaskLosses
+from polytask.errors import SettingError
 from polytask.sharing import Sharing
 from polytask.training.best import BestWeights
 from polytask.training.clipping import clip_gradients
@@ -106,9 +107,15 @@ class Run:
         self.generator = torch.Generator().manual_seed(seed)
         self.epoch, self.rate_factor = 0, 1.0
         self.history: History = []
-        self.shared = [p for p in sharing.shared_parameters() if p.requires_grad]
+        shared = list(sharing.shared_parameters())
+        if not shared and balancer.needs not in ("losses", "losses_after_step"):
+            raise SettingError(
+                f"Balancing '{balancer.name}' works on what tasks share, and sharing '{sharing.name}' shares no "
+                "parameters: take another sharing, or a balancing that looks at losses only, such as 'equal'."
+            )
+        self.shared = shared
         #: Whether no task's training changes another task's network.
-        self.independent = not self.shared and sharing.penalty() is None
+        self.independent = not any(p.requires_grad for p in shared) and sharing.penalty() is None
         self.mode = stopping_mode(settings.stopping, not self.independent)
         self.modes = Modes(sharing)
         self.stopping: EarlyStopping | None = None
@@ -150,7 +157,7 @@ class Run:
         if len(losses):
             # A parameter that only absent tasks use is not reached; with all tasks there, that is an error.
             unreached = "error" if present is None else "ignore"
-            self.balancer.backward(losses, self.shared, self.sharing.features(), unreached=unreached)
+            self.balancer.backward(losses, self.shared or None, self.sharing.features(), unreached=unreached)
             penalty = self.sharing.penalty()
             if penalty is not None:
                 penalty.backward()

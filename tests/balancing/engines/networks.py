@@ -89,6 +89,7 @@ def cases() -> dict[str, Case]:
     )
     conv1 = nn.Sequential(nn.Conv1d(6, 20, 3, padding=1, stride=2, dilation=2), nn.ReLU(), nn.Flatten())
     grouped = nn.Sequential(nn.Conv2d(2, 4, 3, groups=2), nn.ConvTranspose2d(4, 3, 2), nn.Flatten())
+    transformer = nn.TransformerEncoderLayer(8, 2, 16, dropout=0.0, batch_first=True)
     embedding = nn.Sequential(nn.Embedding(10, 4, padding_idx=1), nn.Linear(4, 6), nn.Flatten())
     return {
         "mlp": Case(mlp, rows),
@@ -99,7 +100,7 @@ def cases() -> dict[str, Case]:
         "embedding": Case(embedding, tokens),
         "lstm": Case(nn.LSTM(8, 5, bidirectional=True, batch_first=True), sequence, lambda h: h[:, -1]),
         "gru cell": Case(nn.GRU(8, 5, batch_first=True), sequence, lambda h: h.mean(1)),
-        "transformer": Case(nn.TransformerEncoderLayer(8, 2, 16, dropout=0.0, batch_first=True), sequence, lambda h: h.mean(1)),
+        "transformer": Case(transformer, sequence, lambda h: h.mean(1)),
         "tied weights": Case(Tied(), rows),
         "parameter of one's own": Case(Scaled(), rows),
         "partly frozen": Case(Frozen(), rows),

@@ -157,10 +157,26 @@ class Graphs:
         vector = torch.stack([self.loss(k, low) for k in range(3)])
         return dict(zip(("t0", "t1", "t2"), vector.unbind()))
 
+    def used_in_each_other(self) -> Losses:
+        low = torch.tanh(self.b(torch.tanh(self.a(self.x))))
+        one, two = self.loss(0, low), self.loss(1, low)
+        return {"t0": one, "t1": two, "t2": one + 2 * two}
 
-@pytest.mark.parametrize(
-    "kind", ["hierarchical", "skipping", "own_rows", "beside", "alone", "through_each_other", "unbound"]
-)
+    def twice_the_same(self) -> Losses:
+        low = torch.tanh(self.b(torch.tanh(self.a(self.x))))
+        one = self.loss(0, low)
+        return {"t0": one, "t1": one, "t2": self.loss(2, low)}
+
+    def unbound_beside_another(self) -> Losses:
+        low = torch.tanh(self.b(torch.tanh(self.a(self.x)))) * self.a.bias
+        one, two = torch.stack([self.loss(k, low * self.b.bias) for k in range(2)]).unbind()
+        return {"t0": one, "t1": two, "t2": self.loss(2, low * self.b.bias)}
+
+
+SHAPES = [name for name in vars(Graphs) if not name.startswith("_") and name != "loss"]
+
+
+@pytest.mark.parametrize("kind", SHAPES)
 def test_graphs_of_all_shapes(kind: str) -> None:
     graphs = Graphs()
     losses = getattr(graphs, kind)()
@@ -229,6 +245,10 @@ def test_bad_input_is_named() -> None:
         problem(losses, case.encoder, h.detach(), at_features=True)
     with pytest.raises(SettingError, match="entry 0 is of type str"):
         shared_parameters("encoder")
+    with pytest.raises(SettingError, match="shared has no parameters"):
+        shared_parameters([])
+    with pytest.raises(SettingError, match="must be a module or parameters, not int"):
+        shared_parameters(3)
     with pytest.raises(SettingError, match=r"shape \(6,\) is the result of a computation"):
         shared_parameters([case.encoder[2].weight.sum(1)])
 

@@ -49,12 +49,14 @@ def losses_of(out: dict[str, Tensor], y: Tensor) -> dict[str, Tensor]:
     return global_losses(sums, counts, TASKS)
 
 
-def train(rank: int, world: int, kind: str, names: list[str], port: int, results: Any) -> None:
-    """Train one network per balancer; puts (rank, {name: weights})."""
+def train(rank: int, world: int, kinds: list[str], names: list[str], port: int, results: Any) -> None:
+    """Train one network per kind and balancer; puts (rank, {(kind, name): weights})."""
     torch.set_num_threads(1)
     os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
     dist.init_process_group("gloo", rank=rank, world_size=world)
-    results.put((rank, {name: train_one(rank, world, kind, name) for name in names}))
+    results.put(
+        (rank, {(kind, name): train_one(rank, world, kind, name) for kind in kinds for name in names})
+    )
     dist.barrier()
     dist.destroy_process_group()
 

@@ -21,6 +21,7 @@ from polytask.balancing.engines.layers import (
     Linear,
 )
 from polytask.balancing.engines.rows import ghost_is_cheaper
+from polytask.errors import SettingError
 
 
 @dataclass
@@ -78,7 +79,8 @@ def find_layers(
     known = {id(p) for p in alone}
     rest = {key: p for key, p in reached.items() if key not in known}
     for uses in _candidates(graph, rest) if ghost else ():
-        complete = all(count[id(p)] == len(uses) for p in uses[0].parameters)
+        # A hook on a parameter is for its gradient, which only the direct way forms.
+        complete = all(count[id(p)] == len(uses) and not p._backward_hooks for p in uses[0].parameters)
         layer = _layer(uses, n_tasks, batched) if complete else None
         if layer is not None:
             layer.position = min(position[node] for node, _ in layer.edges)
@@ -143,8 +145,12 @@ def _layer(uses: list[Use], n_tasks: int, batched: bool) -> Layer | None:
         fits = use.weight is not None and _is_plain(use.node) and _patches_pay(use.node, n_tasks)
         return Convolution(use.parameters, edges, use.bias is not None) if fits else None
     if name == "EmbeddingBackward0":
-        usual = not (use.node._saved_sparse or use.node._saved_scale_grad_by_freq)
-        return Embedding(use.parameters, edges) if usual else None
+        if use.node._saved_sparse:
+            raise SettingError(
+                "An embedding with sparse=True has sparse gradients, which cannot be compared between tasks: make "
+                "it sparse=False, or take gradients='features'."
+            )
+        return None if use.node._saved_scale_grad_by_freq else Embedding(use.parameters, edges)
     if not batched:
         return None
     roles = [role for role, p in (("weight", use.weight), ("bias", use.bias)) if p is not None]
@@ -154,7 +160,8 @@ def _layer(uses: list[Use], n_tasks: int, batched: bool) -> Layer | None:
 
 def _linear(uses: list[Use], name: str) -> Layer | None:
     use = uses[0]
-    if use.weight is None or (use.bias is not None and use.bias.dim() != 1):
+    width = uses[0].node._input_metadata[0].shape[-1]
+    if use.weight is None or (use.bias is not None and use.bias.shape != (width,)):
         return None
     if name == "AddmmBackward0":
         if any(u.node._saved_alpha != 1 or u.node._saved_beta != 1 for u in uses):

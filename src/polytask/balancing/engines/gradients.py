@@ -19,20 +19,32 @@ def add_to(gradients: Gradients, parameter: Tensor, gradient: Tensor | None) -> 
 
 def add_gradients(gradients: Gradients) -> None:
     """Add to ``.grad``, as a backward pass does."""
+    taken: set[int] = set()
     with torch.no_grad():
         for parameter, gradient in gradients.items():
             gradient = gradient.to(parameter.dtype)
             if parameter.grad is not None:
                 parameter.grad += gradient
-            elif _is_its_own(gradient) and gradient.stride() == parameter.stride():
+            elif gradient.is_sparse or _may_keep(gradient, parameter, taken):
                 parameter.grad = gradient
             else:
                 parameter.grad = torch.empty_like(parameter).copy_(gradient)
+            for hook in (getattr(parameter, "_post_accumulate_grad_hooks", None) or {}).values():
+                hook(parameter)
 
 
-def _is_its_own(gradient: Tensor) -> bool:
-    """Whether nobody else has a part of its memory."""
-    return gradient._base is None or gradient._base.numel() == gradient.numel()
+def _may_keep(gradient: Tensor, parameter: Tensor, taken: set[int]) -> bool:
+    """Whether the parameter may have this very tensor: nobody else has a part of its memory.
+
+    Autograd hands the same tensor to several parameters whose gradients are equal, as in ``h + a + b``.
+    """
+    if gradient._base is not None and gradient._base.numel() != gradient.numel():
+        return False
+    memory = gradient.untyped_storage().data_ptr()
+    if memory in taken or gradient.stride() != parameter.stride():
+        return False
+    taken.add(memory)
+    return True
 
 
 def weighted_gradients(

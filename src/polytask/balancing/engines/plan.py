@@ -77,15 +77,9 @@ def make_plan(losses: TaskLosses, shared: dict[Tensor, str], features: Tensor | 
 
 
 def _roots(losses: TaskLosses) -> list[Edge]:
+    losses.check_attached()
     if losses.scalars is None:
-        if not losses.vector.requires_grad:
-            raise SettingError("The losses do not depend on any parameter that is trained.")
         return [edge_of(losses.vector)]
-    for task, loss in zip(losses.tasks, losses.scalars):
-        if not loss.requires_grad:
-            raise SettingError(
-                f"The loss of task '{task}' does not depend on any parameter that is trained; was it detached?"
-            )
     return [edge_of(loss) for loss in losses.scalars]
 
 
@@ -170,6 +164,11 @@ def check_reached(
     some : bool
         At least one has to be, and by every task.
     """
+    if "CheckpointFunctionBackward" in {*plan.graph.names.values(), *plan.below.names.values()}:
+        raise SettingError(
+            "The network has a checkpoint with use_reentrant=True, which hides its parameters from the graph: "
+            "call torch.utils.checkpoint.checkpoint(…, use_reentrant=False)."
+        )
     reached = set(plan.graph.leaves) | set(plan.below.leaves)
     missing = [name for p, name in shared.items() if id(p) not in reached]
     if some and missing and len(missing) == len(shared):

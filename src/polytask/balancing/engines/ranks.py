@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from polytask.balancing.engines.gradients import Gradients
 from polytask.balancing.engines.shards import Shards
-from polytask.errors import SettingError
+from polytask.errors import PolytaskWarning, SettingError
 
 
 class Ranks:
@@ -97,6 +98,17 @@ class Ranks:
     def __deepcopy__(self, memo: dict[int, Any]) -> Ranks:
         # A process group cannot be copied; a copy of the balancer works with the same ranks.
         return self
+
+
+def warn_of_lonely_ranks(ranks: Ranks | None) -> None:
+    """Warn, once in a place, where there are several ranks and a balancer was not told of them."""
+    if ranks is None and dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
+        warnings.warn(
+            "There are several ranks, and this balancer sees only its own: their weights will drift apart. Call "
+            "balancer.distribute(model, tasks) on every rank before training.",
+            PolytaskWarning,
+            stacklevel=2,
+        )
 
 
 def global_losses(
