@@ -18,7 +18,7 @@ from polytask.balancing import (
     GramianBalancer,
     get_balancer,
 )
-from polytask.balancing.by_gradients import _filled
+from polytask.balancing.by_gramian import _filled
 from polytask.errors import SettingError, TrainingError
 
 from .engines.networks import Case, cases, flat_grad, jacobian

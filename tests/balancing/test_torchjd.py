@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from polytask.balancing import torchjd as adapter
-from polytask.balancing.by_gradients import GradientBalancer, GramianBalancer
+from polytask.balancing.by_gradients import GradientBalancer
+from polytask.balancing.by_gramian import GramianBalancer
 from polytask.balancing.torchjd import from_torchjd, is_torchjd
 from polytask.errors import MissingPackageError, SettingError
 

@@ -1,7 +1,8 @@
 """How are the tasks' losses and gradients combined? One method a file."""
 
 from polytask.balancing.base import Balancer
-from polytask.balancing.by_gradients import GradientBalancer, GramianBalancer
+from polytask.balancing.by_gradients import GradientBalancer
+from polytask.balancing.by_gramian import GramianBalancer
 from polytask.balancing.by_losses import LossBalancer
 from polytask.balancing.cards import Card
 from polytask.balancing.engines import global_losses

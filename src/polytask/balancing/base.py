@@ -91,7 +91,7 @@ class Balancer(ABC):
     STATE: ClassVar[tuple[str, ...]] = ()
 
     watch: Watch | None = None
-    last: dict[str, Any]
+    last: dict[str, Any] = {}  # noqa: RUF012 - replaced, never changed
     _pending: tuple[Part, ...] = ()
     _ranks: Ranks | None = None
 
@@ -263,9 +263,9 @@ class Balancer(ABC):
                 f"Balancing '{self.name}' needs the representation and what made it: backward(losses, shared=…, "
                 "features=…)."
             )
-        _check_features(features)
         if self._ranks is not None:
             self._ranks.gather()
+        _check_features(features, self._ranks)
         parameters = {} if shared is None else shared_parameters(shared)
         scale = _scale_of(scaler)
         if any(part.shared.keys() != parameters.keys() or part.scale != scale for part in self._pending):
@@ -288,12 +288,13 @@ class Balancer(ABC):
         return tuple(total), np.array(list(total.values()), dtype=np.float64)
 
 
-def _check_features(features: Any) -> None:
+def _check_features(features: Any, ranks: Ranks | None) -> None:
     if features is None:
         return
     if not isinstance(features, Tensor):
         raise SettingError(f"features must be one tensor, got {type(features).__name__}.")
-    if features._backward_hooks:
+    # FSDP has hooks of its own on what its modules put out, and does nothing in them while parameters are whole.
+    if features._backward_hooks and not (ranks is not None and ranks.shards.modules):
         raise SettingError(
             "The features have a gradient hook, which would run more than once in a step: register it on an "
             "earlier tensor, or leave features=… out."

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from polytask.balancing.base import Balancer
-from polytask.balancing.by_gradients import GradientBalancer, GramianBalancer
+from polytask.balancing.by_gradients import GradientBalancer
+from polytask.balancing.by_gramian import GramianBalancer
 from polytask.errors import MissingPackageError, SettingError
 
 #: Weightings whose matrix is a product of the gradients of two batches.

@@ -28,10 +28,13 @@ def run(world: int, kinds: list[str], names: list[str] = NAMES) -> dict[tuple[st
     for worker in workers:
         worker.start()
     try:
-        found = dict(results.get(timeout=300) for _ in workers)
+        found = {}
+        for _ in workers:
+            rank, found[rank] = results.get(timeout=300)
+            assert not isinstance(found[rank], str), f"rank {rank}: {found[rank]}"
     finally:
         for worker in workers:
-            worker.join(10)
+            worker.join(10 if len(found) == world else 0)
             worker.kill()
     for rank in range(1, world):
         for key in found[0]:

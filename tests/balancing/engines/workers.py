@@ -54,9 +54,12 @@ def train(rank: int, world: int, kinds: list[str], names: list[str], port: int, 
     torch.set_num_threads(1)
     os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
     dist.init_process_group("gloo", rank=rank, world_size=world)
-    results.put(
-        (rank, {(kind, name): train_one(rank, world, kind, name) for kind in kinds for name in names})
-    )
+    try:
+        found = {(kind, name): train_one(rank, world, kind, name) for kind in kinds for name in names}
+    except Exception as error:
+        results.put((rank, f"{type(error).__name__}: {error}"))
+        raise
+    results.put((rank, found))
     dist.barrier()
     dist.destroy_process_group()
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from polytask.balancing.by_gradients import GramianBalancer
+from polytask.balancing.by_gramian import GramianBalancer
 
 
 def random_jacobian(m: int, p: int, seed: int) -> np.ndarray:

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from polytask.balancing import gradients
-from polytask.balancing.by_gradients import GradientBalancer, GramianBalancer
+from polytask.balancing.by_gradients import GradientBalancer
+from polytask.balancing.by_gramian import GramianBalancer
 
 from .jacobians import direction_of, names, random_jacobian, weights_of
 

@@ -7,7 +7,7 @@ import math
 import numpy as np
 from torch import Tensor
 
-from polytask.balancing.by_gradients import GramianBalancer
+from polytask.balancing.by_gramian import GramianBalancer
 from polytask.balancing.cards import Card
 from polytask.balancing.gradients.warm import start
 from polytask.balancing.solvers import cagrad, dual_cone, on_device

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from polytask.balancing.by_gradients import GramianBalancer
+from polytask.balancing.by_gramian import GramianBalancer
 from polytask.balancing.cards import Card
 from polytask.balancing.gradients.spectrum import equal_projections, norms_and_correlations
 

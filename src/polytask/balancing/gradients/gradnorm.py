@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from polytask.balancing.adam import Moments, adam_change
-from polytask.balancing.by_gradients import GramianBalancer
+from polytask.balancing.by_gramian import GramianBalancer
 from polytask.balancing.cards import Card
 from polytask.balancing.gradients.positive import check_positive
 from polytask.balancing.state import PerTask

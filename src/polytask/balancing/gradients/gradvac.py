@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numba import njit
 
-from polytask.balancing.by_gradients import GramianBalancer
+from polytask.balancing.by_gramian import GramianBalancer
 from polytask.balancing.cards import Card
 from polytask.balancing.gradients.pairs import pair_names
 from polytask.balancing.gradients.pcgrad import random_orders

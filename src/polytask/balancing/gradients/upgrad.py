@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from torch import Tensor
 
-from polytask.balancing.by_gradients import GramianBalancer
+from polytask.balancing.by_gramian import GramianBalancer
 from polytask.balancing.cards import Card
 from polytask.balancing.solvers import dual_cone, on_device
 
