@@ -12,7 +12,7 @@ from torch import Tensor
 from polytask.balancing.engines.gradients import Gradients, add_to, weighted_gradients
 from polytask.balancing.engines.graph import as_edges, edge_of
 from polytask.balancing.engines.plan import Plan
-from polytask.balancing.engines.sweep import batches, stacked, sweep
+from polytask.balancing.engines.sweep import batches, stacked, sweep, zeros_at
 from polytask.balancing.task_losses import TaskLosses
 
 
@@ -69,10 +69,15 @@ def _together(vector: Tensor, plan: Plan, scale: float, arrival: Arrival) -> Non
 
 def _apart(roots: Sequence[Tensor], plan: Plan, scale: float, keep: bool, arrival: Arrival) -> None:
     """One backward pass for all tasks; their gradients are caught before they meet."""
-    caught: list[list[Tensor]] = [[] for _ in roots]
+    stack = zeros_at(plan.cut[0], len(roots), roots[0])
+    rows = list(stack)
 
     def catch(task: int, position: int) -> Any:
-        return lambda gradients, _: caught[task].append(gradients[position])
+        def hook(gradients: Sequence[Tensor], _: Any) -> None:
+            # Into one table at once: a tensor per task would take fresh memory for each.
+            rows[task].add_(gradients[position])
+
+        return hook
 
     hooks = [node.register_hook(catch(task, position)) for node, position, task in plan.feeders]
     outer = [torch.full_like(loss, scale) for loss in roots]
@@ -85,10 +90,7 @@ def _apart(roots: Sequence[Tensor], plan: Plan, scale: float, keep: bool, arriva
             hook.remove()
     for p, g in zip(plan.own, found[1:]):
         add_to(arrival.own, p, g)
-    sums = [
-        [torch.stack(grads).sum(0) if len(grads) > 1 else grads[0] if grads else None] for grads in caught
-    ]
-    arrival.stacks = stacked(sums, plan.cut, found[0])
+    arrival.stacks = [stack]
 
 
 def _one_by_one(roots: Sequence[Tensor], plan: Plan, scale: float, arrival: Arrival) -> None:

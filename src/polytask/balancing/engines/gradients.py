@@ -22,15 +22,17 @@ def add_gradients(gradients: Gradients) -> None:
     taken: set[int] = set()
     with torch.no_grad():
         for parameter, gradient in gradients.items():
-            gradient = gradient.to(parameter.dtype)
+            if gradient.dtype != parameter.dtype:
+                gradient = gradient.to(parameter.dtype)
             if parameter.grad is not None:
                 parameter.grad += gradient
             elif gradient.is_sparse or _may_keep(gradient, parameter, taken):
                 parameter.grad = gradient
             else:
                 parameter.grad = torch.empty_like(parameter).copy_(gradient)
-            for hook in (getattr(parameter, "_post_accumulate_grad_hooks", None) or {}).values():
-                hook(parameter)
+            if parameter._post_accumulate_grad_hooks:  # type: ignore[attr-defined]
+                for hook in parameter._post_accumulate_grad_hooks.values():  # type: ignore[attr-defined]
+                    hook(parameter)
 
 
 def _may_keep(gradient: Tensor, parameter: Tensor, taken: set[int]) -> bool:

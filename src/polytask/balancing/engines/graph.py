@@ -60,23 +60,19 @@ class Graph:
     def _sorted(self, stop: Any) -> list[Any]:
         """Reverse of a depth-first search's finishing order, without recursion."""
         finished: list[Any] = []
-        for root, _ in self.roots:
-            stack = [] if root in self.next else [(root, iter(self._children(root, stop)))]
-            while stack:
-                node, children = stack[-1]
-                child = next((c for c, _ in children if c not in self.next), None)
-                if child is None:
-                    finished.append(node)
-                    stack.pop()
-                else:
-                    stack.append((child, iter(self._children(child, stop))))
+        known = self.next
+        stack = [(root, False) for root, _ in self.roots]
+        while stack:
+            node, done = stack.pop()
+            if done:
+                finished.append(node)
+            elif node not in known:
+                # Asked once: wrappers of nodes are made anew unless they are kept.
+                edges = () if node is stop else tuple(e for e in node.next_functions if e[0] is not None)
+                known[node] = edges
+                stack.append((node, True))
+                stack += [(child, False) for child, _ in edges if child not in known]
         return finished[::-1]
-
-    def _children(self, node: Any, stop: Any) -> tuple[Edge, ...]:
-        # A node is looked at once: wrappers of nodes are made anew unless they are kept.
-        edges = () if node is stop else tuple(e for e in node.next_functions if e[0] is not None)
-        self.next[node] = edges
-        return edges
 
     def tasks_of(self, leaf: Tensor) -> int:
         """Bits of the tasks that depend on a leaf."""
@@ -97,12 +93,12 @@ class Graph:
     def feeders(self, edge: Edge) -> list[Feeder]:
         """The nodes that lead to an edge; none if one of them belongs to several tasks."""
         found = []
-        for node in self.order:
-            if edge[0] in (child for child, _ in self.next[node]):
+        for node, edges in self.next.items():
+            if edge in edges:
                 bits = self.tasks[node]
-                places = [i for i, e in enumerate(node.next_functions) if e == edge]
-                if is_common(bits) or not places:
+                if is_common(bits):
                     return []
+                places = [i for i, e in enumerate(node.next_functions) if e == edge]
                 found += [(node, i, bits.bit_length() - 1) for i in places]
         return found
 

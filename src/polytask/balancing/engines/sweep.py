@@ -52,7 +52,7 @@ def sweep(
             tops, ends, gradients, retain_graph=True, allow_unused=True, is_grads_batched=True
         )
         n_tasks = len(gradients[0])
-        return [_empty(edge, n_tasks, gradients[0]) if g is None else g for edge, g in zip(inputs, found)]
+        return [zeros_at(edge, n_tasks, gradients[0]) if g is None else g for edge, g in zip(inputs, found)]
     rows = [
         torch.autograd.grad(tops, ends, [g[t] for g in gradients], retain_graph=True, allow_unused=True)
         for t in range(len(gradients[0]))
@@ -67,7 +67,7 @@ def stacked(rows: Sequence[Sequence[Tensor | None]], inputs: Sequence[Edge], lik
         if all(g is not None for g in column):
             out.append(torch.stack(column))  # type: ignore[arg-type]
             continue
-        whole = _empty(edge, len(rows), next((g for g in column if g is not None), like))
+        whole = zeros_at(edge, len(rows), next((g for g in column if g is not None), like))
         for t, g in enumerate(column):
             if g is not None:
                 whole[t] = g
@@ -75,7 +75,8 @@ def stacked(rows: Sequence[Sequence[Tensor | None]], inputs: Sequence[Edge], lik
     return out
 
 
-def _empty(edge: Edge, n_tasks: int, like: Tensor) -> Tensor:
+def zeros_at(edge: Edge, n_tasks: int, like: Tensor) -> Tensor:
+    """Zeros of shape (T, …) for the tasks' gradients at an edge."""
     node, index = edge
     what = node.variable if node.name() == LEAF else node._input_metadata[index]
     return torch.zeros((n_tasks, *what.shape), dtype=what.dtype, device=like.device)
