@@ -31,10 +31,13 @@ class Layer(ABC):
         For reports.
     position : int
         Of the first use in the graph, counted from the losses.
+    reads_graph : bool
+        Whether it looks at what its node saved, so that the sweep must not free it.
     """
 
     way = ""
     position = 0
+    reads_graph = False
 
     def __init__(self, parameters: Named, edges: Sequence[Edge]) -> None:
         self.parameters, self.edges = parameters, list(edges)
@@ -74,6 +77,7 @@ class Small(Layer):
     """Scale and shift of a normalisation: their gradients are sums, and small."""
 
     way = "ghost (sums)"
+    reads_graph = True
 
     def gramian(self) -> Tensor:
         flat = [wide(g).flatten(1) for g in self.per_task()]
@@ -122,6 +126,7 @@ class Embedding(Layer):
     """``y_b = E[i_b]``: only rows that were looked up have a gradient."""
 
     way = "ghost (rows looked up)"
+    reads_graph = True
 
     def _collected(self) -> tuple[Tensor, Tensor]:
         """Rows of the table, and the tasks' gradients of them (T, rows, width)."""
@@ -191,6 +196,7 @@ class Convolution(Linear):
     """A convolution is a linear layer on the patches of its input."""
 
     way = "ghost (patches)"
+    reads_graph = True
 
     def __init__(self, parameters: Named, edges: Sequence[Edge], bias: bool) -> None:
         super().__init__(parameters, edges, (), True, bias)

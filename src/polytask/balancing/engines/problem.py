@@ -91,7 +91,9 @@ class Problem:
         if last_layer and layers:  # weight and bias may be two entries
             layers = [layer for layer in layers if layer.position == layers[0].position]
         self.layers, self._swept_all = layers, not last_layer
-        grads = iter(self._bring([edge for layer in layers for edge in layer.edges], why is None))
+        keep = self.keep or last_layer or any(layer.reads_graph for layer in layers)
+        edges = [edge for layer in layers for edge in layer.edges]
+        grads = iter(self._bring(edges, why is None, keep))
         for layer in layers:
             if layer.edges:
                 layer.receive([next(grads) for _ in layer.edges])
@@ -170,10 +172,10 @@ class Problem:
             name for node, name in plan.below.names.items() if own_too or is_common(plan.below.tasks[node])
         )
 
-    def _bring(self, edges: list[Edge], batched: bool) -> list[Tensor]:
+    def _bring(self, edges: list[Edge], batched: bool, keep: bool) -> list[Tensor]:
         """The tasks' gradients at these edges."""
         if self.plan.cut or not edges:
-            return sweep(self.plan.cut, self.arrival.stacks, edges, batched)
+            return sweep(self.plan.cut, self.arrival.stacks, edges, batched, keep)
         losses = self.losses.scalars or (self.losses.vector,)
         ends: Any = as_edges(edges)
         rows = []

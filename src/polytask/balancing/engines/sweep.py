@@ -26,7 +26,11 @@ def batches(names: Iterable[str]) -> str | None:
 
 
 def sweep(
-    outputs: Sequence[Edge], gradients: Sequence[Tensor], inputs: Sequence[Edge], batched: bool
+    outputs: Sequence[Edge],
+    gradients: Sequence[Tensor],
+    inputs: Sequence[Edge],
+    batched: bool,
+    keep: bool = True,
 ) -> list[Tensor]:
     """All tasks' gradients at `inputs`, given those at `outputs`.
 
@@ -38,6 +42,8 @@ def sweep(
     inputs : sequence of Edge
     batched : bool
         All tasks at once.
+    keep : bool
+        False: the graph is freed on the way of the last task.
 
     Returns
     -------
@@ -49,14 +55,14 @@ def sweep(
     tops, ends = as_edges(outputs), as_edges(inputs)
     if batched:
         found = torch.autograd.grad(
-            tops, ends, gradients, retain_graph=True, allow_unused=True, is_grads_batched=True
+            tops, ends, gradients, retain_graph=keep, allow_unused=True, is_grads_batched=True
         )
         n_tasks = len(gradients[0])
         return [zeros_at(edge, n_tasks, gradients[0]) if g is None else g for edge, g in zip(inputs, found)]
-    rows = [
-        torch.autograd.grad(tops, ends, [g[t] for g in gradients], retain_graph=True, allow_unused=True)
-        for t in range(len(gradients[0]))
-    ]
+    rows, last = [], len(gradients[0]) - 1
+    for t in range(last + 1):
+        outer = [g[t] for g in gradients]
+        rows.append(torch.autograd.grad(tops, ends, outer, retain_graph=keep or t < last, allow_unused=True))
     return stacked(rows, inputs, gradients[0])
 
 
