@@ -14,12 +14,12 @@ in turn, and the median of the pairs' ratios is reported.
 
 from __future__ import annotations
 
-import resource
 import subprocess
 import sys
 import time
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -372,10 +372,10 @@ def peak(kind: str) -> None:
     NETWORKS["large"] = (lambda: mlp(4096, 6), 4096, lambda n: torch.randn(n, 4096))
     net = Net("large", 40, 32)
     (plain(net) if kind == "plain" else polytask_step(net, Mean()))()
-    print(
-        resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-        sum(p.numel() for p in net.encoder.parameters()),
-    )
+    # Not ru_maxrss, which a child process inherits from its parent.
+    status = Path("/proc/self/status").read_text()
+    mebibytes = int(status.split("VmHWM:")[1].split()[0]) / 1024
+    print(mebibytes, sum(p.numel() for p in net.encoder.parameters()))
 
 
 def compare_memory(result: Result) -> None:

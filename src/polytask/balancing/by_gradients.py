@@ -65,7 +65,7 @@ class GradientBalancer(Balancer, ABC):
             return gradients
         wholes = [total_per_task(p, tasks, problems, self._ranks) for p in shared]
         jacobian = torch.cat([w.flatten(1) for w in wholes], 1)
-        finite = torch.isfinite(jacobian).all(1).tolist()
+        finite = finite_rows(jacobian)
         if not all(finite) and parts[0].scale == 1.0:
             raise not_finite([t for t, good in zip(tasks, finite) if not good], len(tasks))
         if self.watch is not None and self.watch.due:
@@ -74,7 +74,7 @@ class GradientBalancer(Balancer, ABC):
             flat = jacobian.sum(0)
         else:
             flat = self.direction(tasks, values, jacobian)
-            if flat.shape != jacobian.shape[1:] or not bool(torch.isfinite(flat).all()):
+            if flat.shape != jacobian.shape[1:] or not all(finite_rows(flat[None])):
                 raise TrainingError(
                     f"Balancing '{self.name}' gave a direction of shape {tuple(flat.shape)} for {jacobian.shape[1]} "
                     "parameters, or one that is not finite."
@@ -85,6 +85,12 @@ class GradientBalancer(Balancer, ABC):
         for p, piece in zip(shared, (flat * parts[0].scale).split([p.numel() for p in shared])):
             add_to(gradients, p, piece.view_as(p))
         return gradients
+
+
+def finite_rows(table: Tensor) -> list[bool]:
+    """Which rows have neither NaN nor infinity; one number of each row tells, unless it overflows itself."""
+    finite = torch.isfinite(table.sum(1))
+    return (finite if bool(finite.all()) else torch.isfinite(table).all(1)).tolist()
 
 
 def not_finite(bad: Sequence[str], n_tasks: int) -> TrainingError:

@@ -61,5 +61,5 @@ class DBMTL(GradientBalancer):
         scales = norms.max() / norms.clamp_min(torch.finfo(norms.dtype).tiny)
         direction = torch.zeros_like(jacobian[0])
         for task, scale in zip(tasks, scales):
-            direction += scale * self.smoothed[task]
+            direction.add_(self.smoothed[task], alpha=float(scale))
         return direction

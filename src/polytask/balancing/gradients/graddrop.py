@@ -53,10 +53,15 @@ class GradDrop(GradientBalancer):
         self.draws = Draws(seed)
 
     def direction(self, tasks: tuple[str, ...], losses: np.ndarray, jacobian: Tensor) -> Tensor:
-        total = jacobian.sum(0)
-        purity = 0.5 * (1 + total / jacobian.abs().sum(0).clamp_min(torch.finfo(jacobian.dtype).tiny))
-        keep = (purity > self._uniform(purity)) == (jacobian > 0)
-        return self.leak * total + (1 - self.leak) * (keep * jacobian).sum(0)
+        # Sums of the positive and of the negative gradients say it all: P is the share of the former, and one
+        # of the two is what is kept. Task by task: a mask of the whole table would be as large as the table.
+        positive, negative = torch.zeros_like(jacobian[0]), torch.zeros_like(jacobian[0])
+        for gradient in jacobian:
+            positive += gradient.clamp_min(0)
+            negative += gradient.clamp_max(0)
+        purity = positive / (positive - negative).clamp_min(torch.finfo(jacobian.dtype).tiny)
+        kept = torch.where(purity > self._uniform(purity), positive, negative)
+        return kept if self.leak == 0 else self.leak * (positive + negative) + (1 - self.leak) * kept
 
     def _uniform(self, like: Tensor) -> Tensor:
         generator = torch.Generator().manual_seed(int(self.draws.rng.integers(2**63 - 1)))
