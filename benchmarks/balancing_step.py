@@ -313,7 +313,13 @@ def torchjd_methods() -> dict[str, Any]:
             kind = getattr(a, theirs)
             try:
                 out[ours] = (
-                    kind(n_tasks=11) if ours == "nash_mtl" else kind(c=0.4) if ours == "cagrad" else kind()
+                    kind(n_tasks=11)
+                    if ours == "nash_mtl"
+                    else kind(c=0.4)
+                    if ours == "cagrad"
+                    else kind(alpha=1.0)
+                    if ours == "fairgrad"
+                    else kind()
                 )
             except Exception as error:
                 print(f"    torchjd {theirs} left out: {error}")
