@@ -12,7 +12,7 @@ from torch import Tensor
 from polytask.balancing.engines.gradients import Gradients, add_to, weighted_gradients
 from polytask.balancing.engines.graph import as_edges, edge_of
 from polytask.balancing.engines.plan import Plan
-from polytask.balancing.engines.sweep import batches, stacked, sweep, zeros_at
+from polytask.balancing.engines.sweep import batches, empty_at, stacked, sweep
 from polytask.balancing.task_losses import TaskLosses
 
 
@@ -69,13 +69,17 @@ def _together(vector: Tensor, plan: Plan, scale: float, arrival: Arrival) -> Non
 
 def _apart(roots: Sequence[Tensor], plan: Plan, scale: float, keep: bool, arrival: Arrival) -> None:
     """One backward pass for all tasks; their gradients are caught before they meet."""
-    stack = zeros_at(plan.cut[0], len(roots), roots[0])
-    rows = list(stack)
+    stack = empty_at(plan.cut[0], len(roots), roots[0])
+    rows, filled = list(stack), [False] * len(roots)
 
     def catch(task: int, position: int) -> Any:
         def hook(gradients: Sequence[Tensor], _: Any) -> None:
             # Into one table at once: a tensor per task would take fresh memory for each.
-            rows[task].add_(gradients[position])
+            if filled[task]:
+                rows[task].add_(gradients[position])
+            else:
+                rows[task].copy_(gradients[position])
+                filled[task] = True
 
         return hook
 
@@ -90,6 +94,9 @@ def _apart(roots: Sequence[Tensor], plan: Plan, scale: float, keep: bool, arriva
             hook.remove()
     for p, g in zip(plan.own, found[1:]):
         add_to(arrival.own, p, g)
+    for row, done in zip(rows, filled):
+        if not done:  # no gradient came this way
+            row.zero_()
     arrival.stacks = [stack]
 
 

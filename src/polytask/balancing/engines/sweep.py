@@ -83,6 +83,11 @@ def stacked(rows: Sequence[Sequence[Tensor | None]], inputs: Sequence[Edge], lik
 
 def zeros_at(edge: Edge, n_tasks: int, like: Tensor) -> Tensor:
     """Zeros of shape (T, …) for the tasks' gradients at an edge."""
+    return empty_at(edge, n_tasks, like).zero_()
+
+
+def empty_at(edge: Edge, n_tasks: int, like: Tensor) -> Tensor:
+    """Room of shape (T, …) for the tasks' gradients at an edge."""
     node, index = edge
     what = node.variable if node.name() == LEAF else node._input_metadata[index]
-    return torch.zeros((n_tasks, *what.shape), dtype=what.dtype, device=like.device)
+    return torch.empty((n_tasks, *what.shape), dtype=what.dtype, device=like.device)
