@@ -46,9 +46,9 @@ def simulate(
     return TaskData.from_wide(X, Y), B, noise
 
 
-def tally(seed: int, n: int, common: bool, models: list[str]) -> dict[str, Any]:
+def tally(seed: int, n: int, common: bool, models: list[str], repeats: int = 3) -> dict[str, Any]:
     data, _, _ = simulate(seed, n, common=common)
-    c = polytask.compare(data, models=models, inner_folds=3, seed=seed)
+    c = polytask.compare(data, models=models, repeats=repeats, inner_folds=3, seed=seed)
     words = [v.verdict for v in c.task_verdicts]
     return {"overall": c.overall.verdict, "helped": words.count("helped"), "hurt": words.count("hurt")}
 

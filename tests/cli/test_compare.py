@@ -135,7 +135,7 @@ def test_defaults(run, csv, spy):
     assert spy == {
         "models": None,
         "folds": 5,
-        "repeats": 2,
+        "repeats": 3,
         "seed": 0,
         "budget": None,
         "n_jobs": -1,

@@ -42,6 +42,8 @@ def _may_keep(gradient: Tensor, parameter: Tensor, taken: set[int]) -> bool:
     """
     if gradient._base is not None and gradient._base.numel() != gradient.numel():
         return False
+    if type(gradient) is not Tensor:  # a shard, made for this parameter, which does not tell its memory
+        return True
     memory = gradient.untyped_storage().data_ptr()
     if memory in taken or gradient.stride() != parameter.stride():
         return False
