@@ -425,6 +425,11 @@ def test_missing_and_wrong_arguments_are_named() -> None:
         Equal().backward(losses, scaler="2x")
     with pytest.raises(SettingError, match="update_every must be"):
         MGDA(update_every=True)
+    numbers = {"cagrad": "c", "gradnorm": "lr", "nash_mtl": "max_norm", "db_mtl": "beta", "fairgrad": "alpha"}
+    for name, setting in (numbers | {"graddrop": "leak", "gradvac": "beta"}).items():
+        for wrong_number in ("x", float("inf"), True):
+            with pytest.raises(SettingError, match=f"{setting} must be"):
+                get_balancer(name, **{setting: wrong_number})
     for wrong in (MGDA, ["mgda"], None):
         with pytest.raises(SettingError, match="A balancing is a name or a balancer, not"):
             get_balancer(wrong)

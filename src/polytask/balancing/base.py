@@ -194,6 +194,7 @@ class Balancer(ABC):
         return self.STATE
 
     def __repr__(self) -> str:
+        # What a method keeps under another name, as Fixed does its weights, has no value to show.
         names = inspect.signature(type(self)).parameters
         shown = [f"{n}={getattr(self, n)!r}" for n in names if not callable(getattr(self, n, print))]
         return f"{type(self).__name__}({', '.join(shown)})"

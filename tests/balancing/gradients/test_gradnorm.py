@@ -86,5 +86,5 @@ def test_wrong_settings_and_losses() -> None:
         GradNorm(alpha=-1.0)
     with pytest.raises(SettingError, match="lr"):
         GradNorm(lr=0.0)
-    with pytest.raises(TrainingError, match=r"Task 'task1'"):
+    with pytest.raises(TrainingError, match=r"needs positive losses; the loss of task 'task1'"):
         weights_of(GradNorm(), np.eye(2), np.array([1.0, 0.0]))

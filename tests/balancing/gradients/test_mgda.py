@@ -74,5 +74,5 @@ def test_upper_bound_needs_the_features() -> None:
 def test_wrong_settings() -> None:
     with pytest.raises(SettingError, match=r"none, loss, l2, loss\+"):
         MGDA("norm")
-    with pytest.raises(TrainingError, match=r"Task 'task1'.*divides by the losses"):
+    with pytest.raises(TrainingError, match=r"needs positive losses; the loss of task 'task1'"):
         weights_of(MGDA("loss"), np.eye(2), np.array([1.0, 0.0]))

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from polytask.balancing.by_gramian import GramianBalancer
 from polytask.balancing.cards import Card
+from polytask.balancing.checks import is_number
 from polytask.balancing.gradients.warm import start
 from polytask.balancing.solvers import cagrad, dual_cone, on_device
 from polytask.balancing.state import PerTask
@@ -54,8 +55,8 @@ class CAGrad(GramianBalancer):
 
     def __init__(self, c: float = 0.4, gradients: str = "parameters", update_every: int = 1) -> None:
         super().__init__(gradients, update_every)
-        if not (c >= 0 and math.isfinite(c)):
-            raise SettingError(f"c must be at least 0 and finite, got {c!r}.")
+        if not (is_number(c) and c >= 0):
+            raise SettingError(f"c must be a number of at least 0, got {c!r}.")
         self.c = float(c)
         self.found = PerTask()
 

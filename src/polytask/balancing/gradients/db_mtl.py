@@ -8,7 +8,7 @@ from torch import Tensor
 
 from polytask.balancing.by_gradients import GradientBalancer
 from polytask.balancing.cards import Card
-from polytask.balancing.gradients.positive import check_positive
+from polytask.balancing.checks import check_losses, is_number
 from polytask.errors import SettingError
 
 
@@ -45,14 +45,14 @@ class DBMTL(GradientBalancer):
     STATE = ("smoothed",)
 
     def __init__(self, beta: float = 0.9) -> None:
-        if not 0 <= beta < 1:
+        if not (is_number(beta) and 0 <= beta < 1):
             raise SettingError(f"beta must be at least 0 and below 1, got {beta!r}.")
         self.beta = float(beta)
         #: Task → ĝ of shape (P,).
         self.smoothed: dict[str, Tensor] = {}
 
     def direction(self, tasks: tuple[str, ...], losses: np.ndarray, jacobian: Tensor) -> Tensor:
-        check_positive(tasks, losses, "db_mtl takes its logarithm")
+        check_losses(self.name, tasks, losses, zero=False)
         for task, loss, gradient in zip(tasks, losses, jacobian):
             new = gradient * ((1 - self.beta) / float(loss))
             old = self.smoothed.get(task)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from torch import Tensor
 
 from polytask.balancing.by_gramian import GramianBalancer
 from polytask.balancing.cards import Card
+from polytask.balancing.checks import is_number
 from polytask.balancing.gradients.warm import start
 from polytask.balancing.solvers import fair, on_device
 from polytask.balancing.state import PerTask
@@ -47,7 +46,7 @@ class FairGrad(GramianBalancer):
 
     def __init__(self, alpha: float = 1.0, gradients: str = "parameters", update_every: int = 1) -> None:
         super().__init__(gradients, update_every)
-        if not (alpha > 0 and math.isfinite(alpha)):
+        if not (is_number(alpha) and alpha > 0):
             raise SettingError(f"alpha must be positive and finite, got {alpha!r}; for 0 use 'equal'.")
         self.alpha = float(alpha)
         self.found = PerTask()

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from polytask.balancing.by_gradients import GradientBalancer
 from polytask.balancing.cards import Card
+from polytask.balancing.checks import is_number
 from polytask.balancing.state import Draws
 from polytask.errors import SettingError
 
@@ -47,7 +48,7 @@ class GradDrop(GradientBalancer):
     STATE = ("draws",)
 
     def __init__(self, leak: float = 0.0, seed: int = 0) -> None:
-        if not 0 <= leak <= 1:
+        if not (is_number(leak) and 0 <= leak <= 1):
             raise SettingError(f"leak must be between 0 and 1, got {leak!r}.")
         self.leak = float(leak)
         self.draws = Draws(seed)

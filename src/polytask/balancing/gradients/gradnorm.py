@@ -7,7 +7,7 @@ import numpy as np
 from polytask.balancing.adam import Moments, adam_change
 from polytask.balancing.by_gramian import GramianBalancer
 from polytask.balancing.cards import Card
-from polytask.balancing.gradients.positive import check_positive
+from polytask.balancing.checks import check_losses, check_positive, is_number
 from polytask.balancing.state import PerTask
 from polytask.errors import SettingError
 
@@ -58,17 +58,16 @@ class GradNorm(GramianBalancer):
         self, alpha: float = 1.5, lr: float = 0.025, gradients: str = "parameters", update_every: int = 1
     ) -> None:
         super().__init__(gradients, update_every)
-        if not alpha >= 0:
+        if not (is_number(alpha) and alpha >= 0):
             raise SettingError(f"alpha must be at least 0, got {alpha!r}.")
-        if not lr > 0:
-            raise SettingError(f"lr must be positive, got {lr!r}.")
+        check_positive("lr", lr)
         self.alpha, self.lr = float(alpha), float(lr)
         #: L_t(0) and w_t, by task.
         self.first, self.learned = PerTask(), PerTask()
         self.moments: Moments = {}
 
     def weights(self, tasks: tuple[str, ...], losses: np.ndarray, gramian: np.ndarray) -> np.ndarray:
-        check_positive(tasks, losses, "gradnorm compares it with the first one by division")
+        check_losses(self.name, tasks, losses, zero=False)
         for task, loss in zip(tasks, losses.tolist()):
             self.first.setdefault(task, loss)
         norms = np.sqrt(np.diag(gramian))

@@ -9,6 +9,7 @@ from numba import njit
 
 from polytask.balancing.by_gramian import GramianBalancer
 from polytask.balancing.cards import Card
+from polytask.balancing.checks import is_number
 from polytask.balancing.gradients.pairs import pair_names
 from polytask.balancing.gradients.pcgrad import random_orders
 from polytask.balancing.state import Draws, PerTask
@@ -57,7 +58,7 @@ class GradVac(GramianBalancer):
         self, beta: float = 0.01, seed: int = 0, gradients: str = "parameters", update_every: int = 1
     ) -> None:
         super().__init__(gradients, update_every)
-        if not 0 <= beta <= 1:
+        if not (is_number(beta) and 0 <= beta <= 1):
             raise SettingError(f"beta must be between 0 and 1, got {beta!r}.")
         self.beta = float(beta)
         self.draws = Draws(seed)

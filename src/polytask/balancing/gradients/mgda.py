@@ -9,7 +9,7 @@ from torch import Tensor
 
 from polytask.balancing.by_gramian import GramianBalancer
 from polytask.balancing.cards import Card
-from polytask.balancing.gradients.positive import check_positive
+from polytask.balancing.checks import check_losses
 from polytask.balancing.gradients.warm import start
 from polytask.balancing.solvers import min_norm, on_device
 from polytask.balancing.state import PerTask
@@ -58,7 +58,7 @@ class MinNorm(GramianBalancer, ABC):
         if self.normalization in ("l2", "loss+"):
             scale = scale * np.sqrt(np.diag(gramian))
         if self.normalization in ("loss", "loss+"):
-            check_positive(tasks, losses, f"normalization {self.normalization!r} divides by the losses")
+            check_losses(self.name, tasks, losses, zero=False)
             scale = scale * losses
         return scale
 

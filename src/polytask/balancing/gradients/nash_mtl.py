@@ -9,6 +9,7 @@ from torch import Tensor
 
 from polytask.balancing.by_gramian import GramianBalancer
 from polytask.balancing.cards import Card
+from polytask.balancing.checks import is_number
 from polytask.balancing.gradients.warm import start
 from polytask.balancing.solvers import nash, on_device
 from polytask.balancing.state import PerTask
@@ -53,7 +54,7 @@ class NashMTL(GramianBalancer):
         self, max_norm: float | None = None, gradients: str = "parameters", update_every: int = 1
     ) -> None:
         super().__init__(gradients, update_every)
-        if max_norm is not None and not max_norm > 0:
+        if max_norm is not None and not (is_number(max_norm) and max_norm > 0):
             raise SettingError(f"max_norm must be positive or None, got {max_norm!r}.")
         self.max_norm = max_norm
         self.found = PerTask()

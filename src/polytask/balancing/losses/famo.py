@@ -10,7 +10,7 @@ import numpy as np
 from polytask.balancing.adam import Moments, adam_change
 from polytask.balancing.by_losses import LossBalancer
 from polytask.balancing.cards import Card
-from polytask.balancing.losses.checks import check_losses, check_positive, given_for
+from polytask.balancing.checks import check_losses, check_positive, given_for
 from polytask.balancing.simplex import softmax
 from polytask.balancing.state import PerTask
 from polytask.errors import PolytaskWarning, SettingError

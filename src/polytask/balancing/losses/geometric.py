@@ -6,7 +6,7 @@ import numpy as np
 
 from polytask.balancing.by_losses import LossBalancer
 from polytask.balancing.cards import Card
-from polytask.balancing.losses.checks import check_losses
+from polytask.balancing.checks import check_losses
 
 
 class GeometricMean(LossBalancer):

@@ -7,7 +7,7 @@ import numpy as np
 from polytask.balancing.adam import Moments, adam_change
 from polytask.balancing.by_losses import LossBalancer
 from polytask.balancing.cards import Card
-from polytask.balancing.losses.checks import check_losses, check_positive
+from polytask.balancing.checks import check_losses, check_positive
 from polytask.balancing.state import PerTask
 
 

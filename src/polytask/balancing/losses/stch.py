@@ -8,7 +8,7 @@ import numpy as np
 
 from polytask.balancing.by_losses import LossBalancer
 from polytask.balancing.cards import Card
-from polytask.balancing.losses.checks import check_count, check_losses, check_positive, given_for
+from polytask.balancing.checks import check_count, check_losses, check_positive, given_for
 from polytask.balancing.simplex import softmax
 from polytask.balancing.state import PerTask
 

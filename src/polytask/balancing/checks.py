@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from numbers import Real
 from typing import Any, TypeVar
 
 import numpy as np
@@ -11,6 +12,11 @@ import numpy as np
 from polytask.errors import SettingError, TrainingError
 
 Value = TypeVar("Value")
+
+
+def is_number(value: Any) -> bool:
+    """Whether it is a finite real number; True and False are not."""
+    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def check_positive(setting: str, value: Any) -> float:
@@ -21,7 +27,7 @@ def check_positive(setting: str, value: Any) -> float:
     SettingError
         If it is anything else.
     """
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < math.inf:
+    if not (is_number(value) and value > 0):
         raise SettingError(f"{setting} must be a positive number, got {value!r}.")
     return float(value)
 

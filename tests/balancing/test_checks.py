@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from polytask.balancing import LossBalancer
+from polytask.balancing.checks import check_count, check_positive, given_for
 from polytask.balancing.losses import DWA, FAMO, IMTLL, STCH, GeometricMean, ScaleInvariant, Uncertainty
-from polytask.balancing.losses.checks import check_count, check_positive, given_for
 from polytask.errors import SettingError, TrainingError
 
 NOT_NEGATIVE: list[type[LossBalancer]] = [Uncertainty, IMTLL, DWA, FAMO]
