@@ -113,7 +113,7 @@ def test_every_parameter_has_one_owner(network: Sharing) -> None:
 def test_description_is_plain_and_rebuilds_the_network(network: Sharing, x: Tensor) -> None:
     described = json.loads(json.dumps(network.describe()))
     assert described["parameters"] == sum(p.numel() for p in network.parameters())
-    assert sum(block["parameters"] for block in described["blocks"]) == described["parameters"]
+    assert sum(block["parameters"] for block in described["parts"]) == described["parameters"]
     again = get_sharing(described["name"]).for_table(D, described["heads"], **described["settings"]).double()
     again.load_state_dict(network.state_dict())
     torch.testing.assert_close(again.table(x), network.table(x))

@@ -20,7 +20,7 @@ def network(**settings: object) -> SoftSharing:
 def literal_penalty(net: SoftSharing, strengths: list[float], distance: str) -> torch.Tensor:
     """The formula, layer by layer and pair by pair."""
     total = torch.zeros((), dtype=torch.float64)
-    encoders = list(net.networks.encoders.members)
+    encoders = list(net.encoders.members)
     for strength, position in zip(strengths, (0, 2)):
         for part in ("weight", "bias"):
             weights = [getattr(e[position], part) for e in encoders]

@@ -266,8 +266,7 @@ def test_soft_sharing_between_its_limits() -> None:
         network, tensors = prepare(data, SoftSharing, strength=strength)
         train(network, tensors, None, Equal(), settings(max_epochs=150, schedule="cosine", clip_norm=None))
         encoders = [
-            torch.cat([p.detach().flatten() for p in m.parameters()])
-            for m in network.networks.encoders.members
+            torch.cat([p.detach().flatten() for p in m.parameters()]) for m in network.encoders.members
         ]
         outcomes[strength] = max(float((e - encoders[0]).abs().max()) for e in encoders)
     assert outcomes[1e4] < 0.01 < outcomes[0.0]

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from polytask.errors import SettingError
+from polytask.sharing.cost import flops_per_row
+from polytask.sharing.parts import Part, described
 
 Rows = Mapping[str, "Tensor | None"]
 
@@ -47,6 +49,8 @@ class Sharing(nn.Module, ABC):
         self.heads = dict(heads)
         self.tasks = tuple(heads)
         self.settings: dict[str, Any] | None = None
+        #: Shape of one row of input, where it is known.
+        self.input_shape: tuple[int, ...] | None = None
         self._features: Tensor | None = None
 
     # ------------------------------------------------------------------ to implement
@@ -153,27 +157,52 @@ class Sharing(nn.Module, ABC):
         """A term to add to the objective, or None."""
         return None
 
-    def after_step(self) -> None:
-        """Called after every optimizer step: proximal steps, updates of covariances."""
+    def after_step(self, rate: float | None = None) -> None:
+        """Called after every optimizer step: proximal steps, updates of covariances.
+
+        Parameters
+        ----------
+        rate : float, optional
+            The step's learning rate; a proximal step is as long. None: the one of the last call, 1 at first.
+        """
+
+    def learning_rates(self) -> list[tuple[nn.Parameter, float]]:
+        """Parameters that learn at another rate than the rest, with the factor; none by default."""
+        return []
 
     # ------------------------------------------------------------------ what it is
 
-    def describe(self) -> dict[str, Any]:
-        """Plain data: the architecture, its settings, and which tasks use which parameters."""
-        blocks = []
-        shared = sum(p.numel() for p in self.shared_parameters())
-        if shared:
-            blocks.append({"name": "shared", "tasks": list(self.tasks), "parameters": shared})
+    def parts(self) -> list[Part]:
+        """What it is made of, an input before what takes it; here the shared rest and one part per task."""
+        shared = tuple(self.shared_parameters())
+        out = [Part("shared", self.tasks, parameters=shared, shared=True)] if shared else []
         for task in self.tasks:
-            own = sum(p.numel() for p in self.task_parameters(task))
-            blocks.append({"name": task, "tasks": [task], "parameters": own})
+            inputs = ("shared",) if shared else ()
+            out.append(Part(task, (task,), "head", tuple(self.task_parameters(task)), inputs))
+        return out
+
+    def describe(self) -> dict[str, Any]:
+        """The architecture as plain data.
+
+        Returns
+        -------
+        dict
+            "name", "heads", "settings" (None where it cannot be built from a name), "parameters",
+            "shared_parameters", and "parts": what it is made of, each with "name", "kind", "layer", "tasks",
+            "shared", "parameters" and "inputs", see `polytask.sharing.parts`.
+        """
         return {
             "name": self.name,
             "heads": dict(self.heads),
             "settings": self.settings,
             "parameters": sum(p.numel() for p in self.parameters()),
-            "blocks": blocks,
+            "shared_parameters": sum(p.numel() for p in self.shared_parameters()),
+            "parts": described(self.parts()),
         }
+
+    def flops(self, tasks: Sequence[str] | None = None, example: Tensor | None = None) -> int:
+        """Floating-point operations of one row's forward pass; see `polytask.sharing.cost`."""
+        return flops_per_row(self, example, tasks)
 
     def check_rows(self, rows: Rows | None) -> dict[str, Tensor | None]:
         """`rows` as a dict, all tasks if it is None; raises for a task that is not known."""
@@ -183,6 +212,14 @@ class Sharing(nn.Module, ABC):
         if unknown:
             raise SettingError(f"No task '{unknown[0]}'; this network has: {', '.join(self.tasks)}.")
         return dict(rows)
+
+    def check_input(self, x: Tensor) -> None:
+        """Raise for a table with another number of columns than the network was built for."""
+        known = self.input_shape
+        if known is not None and len(known) == 1 and x.is_floating_point() and x.shape[-1] != known[0]:
+            raise SettingError(
+                f"The network takes {known[0]} features per row, but x has the shape {tuple(x.shape)}."
+            )
 
     def __getstate__(self) -> dict[str, Any]:
         # The last representation belongs to a graph and cannot be copied.

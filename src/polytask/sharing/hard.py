@@ -1,20 +1,20 @@
-"""Hard parameter sharing: one encoder for all tasks, a head per task.
+"""Hard parameter sharing: one encoder for all tasks, a head per task ("shared bottom").
 
 Caruana, R. (1997). Multitask learning. Machine Learning 28, 41–75.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from torch import Tensor, nn
 
-from polytask.sharing.base import Rows, Sharing, take
-from polytask.sharing.encoders import head, mlp
-from polytask.sharing.towers import Towers
+from polytask.sharing.architecture import Architecture
+from polytask.sharing.blocks import layer_parameters, output_width
+from polytask.sharing.parts import Part
 
 
-class HardSharing(Sharing):
+class HardSharing(Architecture):
     """``y_t = h_t(f(x))``: encoder f is shared, head h_t is the task's own.
 
     Parameters
@@ -23,12 +23,14 @@ class HardSharing(Sharing):
         Task name → number of outputs.
     encoder : Module
         From a batch of inputs to (n, width).
-    width : int
-        Width of the encoder's output.
+    width : int, optional
+        Width of the encoder's output; found by running it on `example` where it is not given.
     task_hidden : sequence of int
         Widths of the task-specific layers before each output; none: linear heads.
     dropout : float
         In the task-specific layers.
+    example : Tensor of shape (n, …), optional
+        A few rows of input, from which the width is found.
     """
 
     name = "hard"
@@ -37,50 +39,21 @@ class HardSharing(Sharing):
         self,
         heads: Mapping[str, int],
         encoder: nn.Module,
-        width: int,
+        width: int | None = None,
         *,
         task_hidden: Sequence[int] = (),
         dropout: float = 0.0,
+        example: Tensor | None = None,
     ) -> None:
-        super().__init__(heads)
+        super().__init__(heads, output_width(encoder, width, example), task_hidden, dropout, example)
         self.encoder = encoder
-        self.towers = Towers({t: head(width, task_hidden, k, dropout) for t, k in heads.items()}, heads)
 
-    @classmethod
-    def for_table(
-        cls,
-        n_inputs: int,
-        heads: Mapping[str, int],
-        *,
-        hidden: Sequence[int] = (64, 64),
-        task_hidden: Sequence[int] = (),
-        dropout: float = 0.0,
-    ) -> HardSharing:
-        """An MLP: ``len(hidden)`` shared layers, ``len(task_hidden)`` task-specific ones, outputs."""
-        width = hidden[-1] if hidden else n_inputs
-        out = cls(heads, mlp(n_inputs, hidden, dropout), width, task_hidden=task_hidden, dropout=dropout)
-        out.settings = {"hidden": list(hidden), "task_hidden": list(task_hidden), "dropout": dropout}
-        return out
+    def representations(self, x: Tensor, tasks: Sequence[int]) -> Tensor:
+        return self.remember(self.encoder(x))
 
-    @property
-    def columns(self) -> dict[str, slice]:
-        return self.towers.columns
-
-    def forward(self, x: Tensor, rows: Rows | None = None) -> dict[str, Tensor]:
-        wanted = self.check_rows(rows)
-        h = self.remember(self.encoder(x))
-        return self.towers({task: take(h, index) for task, index in wanted.items()})
-
-    def table(self, x: Tensor) -> Tensor:
-        h = self.remember(self.encoder(x))
-        return self.towers.table(h)
-
-    def own(self, x: Tensor, task_of_row: Tensor) -> Tensor:
-        h = self.remember(self.encoder(x))
-        return self.towers.own(h, task_of_row)
-
-    def shared_parameters(self) -> Iterator[nn.Parameter]:
-        return self.encoder.parameters()
-
-    def task_parameters(self, task: str) -> Iterator[nn.Parameter]:
-        return self.towers.parameters_of(task)
+    def parts(self) -> list[Part]:
+        out: list[Part] = []
+        for i, parameters in enumerate(layer_parameters(self.encoder), start=1):
+            below = tuple(part.name for part in out[-1:])
+            out.append(Part(f"layer {i}", self.tasks, "layer", parameters, below, shared=True))
+        return out + self.head_parts({task: [part.name for part in out[-1:]] for task in self.tasks})

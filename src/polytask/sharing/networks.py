@@ -2,63 +2,67 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from abc import ABC
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from polytask.sharing.architecture import Architecture
 from polytask.sharing.base import Rows, take
-from polytask.sharing.encoders import head
+from polytask.sharing.blocks import layer_parameters, output_width
 from polytask.sharing.parallel import Parallel, fresh_copies
+from polytask.sharing.parts import Part
 from polytask.sharing.rows import group_rows, ungroup_rows
-from polytask.sharing.towers import Towers
 
 
-class TaskNetworks(nn.Module):
-    """T encoders of equal shape, each with a head.
+class TaskNetworks(Architecture, ABC):
+    """T encoders of equal shape, each with a head; a subclass may pull them towards each other.
 
     Parameters
     ----------
     heads : mapping of str to int
+        Task name → number of outputs.
     encoder : Module
         Network of the first task up to its head; the other tasks get copies with weights drawn anew.
-    width : int
-        Width of the encoder's output.
+    width : int, optional
+        Width of the encoder's output; found by running it on `example` where it is not given.
     task_hidden : sequence of int
+        Widths of further layers before each output.
     dropout : float
+        In these further layers.
+    example : Tensor of shape (n, …), optional
+        A few rows of input, from which the width is found.
     """
 
     def __init__(
         self,
         heads: Mapping[str, int],
         encoder: nn.Module,
-        width: int,
+        width: int | None = None,
+        *,
         task_hidden: Sequence[int] = (),
         dropout: float = 0.0,
+        example: Tensor | None = None,
     ) -> None:
-        super().__init__()
-        self.tasks = tuple(heads)
+        super().__init__(heads, output_width(encoder, width, example), task_hidden, dropout, example)
         self.encoders = Parallel(fresh_copies(encoder, len(self.tasks)))
-        self.towers = Towers({t: head(width, task_hidden, k, dropout) for t, k in heads.items()}, heads)
 
-    def forward(self, x: Tensor, rows: Rows) -> dict[str, Tensor]:
-        """Outputs of the tasks in `rows`; see `Sharing.forward`."""
-        members = [self.tasks.index(task) for task in rows]
-        if rows and all(index is None for index in rows.values()):
-            return self.towers(dict(zip(rows, self.encoders(x, members))))
-        features = {
-            task: self.encoders.members[i](take(x, index)) for i, (task, index) in zip(members, rows.items())
-        }
-        return self.towers(features)
+    def representations(self, x: Tensor, tasks: Sequence[int]) -> Tensor:
+        return self.encoders(x, None if len(tasks) == len(self.tasks) else tasks)
 
-    def table(self, x: Tensor) -> Tensor:
-        """Outputs of all tasks for all rows: (n, total outputs)."""
-        return self.towers.table(self.encoders(x))
+    def forward(self, x: Tensor, rows: Rows | None = None) -> dict[str, Tensor]:
+        wanted = self.check_rows(rows)
+        if all(index is None for index in wanted.values()):
+            return super().forward(x, wanted)
+        self.check_input(x)
+        encoders = dict(zip(self.tasks, self.encoders.members))
+        return self.towers({task: encoders[task](take(x, index)) for task, index in wanted.items()})
 
     def own(self, x: Tensor, task_of_row: Tensor) -> Tensor:
-        """Outputs of each row's own task: (n, widest output)."""
+        self.check_input(x)
         grouped, place = group_rows(x, task_of_row, len(self.tasks))
         return ungroup_rows(self.towers.own_grouped(self.encoders.forward_stacked(grouped)), place)
 
@@ -68,12 +72,18 @@ class TaskNetworks(nn.Module):
         return self.encoders.path == "batched"
 
     def own_blocks(self, x: Tensor, tasks: Sequence[int] | None = None) -> Tensor:
-        """See `Sharing.own_blocks`."""
         return self.towers.own_grouped(self.encoders.forward_stacked(x, tasks), tasks)
 
-    def parameters_of(self, task: str) -> Iterator[nn.Parameter]:
-        yield from self.encoders.members[self.tasks.index(task)].parameters()
-        yield from self.towers.parameters_of(task)
+    def parts(self) -> list[Part]:
+        out: list[Part] = []
+        last: dict[str, list[str]] = {}
+        for task, encoder in zip(self.tasks, self.encoders.members):
+            below: tuple[str, ...] = ()
+            for i, parameters in enumerate(layer_parameters(encoder), start=1):
+                out.append(Part(f"layer {i} of {task}", (task,), "layer", parameters, below))
+                below = (out[-1].name,)
+            last[task] = list(below)
+        return out + self.head_parts(last)
 
     def layers(self) -> list[list[Tensor]]:
         """The encoders' parameters layer by layer, each stacked over tasks: (T, *shape)."""

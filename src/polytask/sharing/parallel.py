@@ -100,7 +100,7 @@ class Parallel(nn.Module):
 
     Three ways, the first that applies, reported in ``path``: "batched" (nested Sequential of Linear,
     LayerNorm, Dropout and pointwise activations), "vmap" (any module without buffers), "loop" (modules with
-    buffers such as BatchNorm's running statistics, which must not mix).
+    buffers such as BatchNorm's running statistics, which must not mix, and recurrent ones).
 
     Parameters
     ----------
@@ -124,11 +124,11 @@ class Parallel(nn.Module):
                     f"Modules 0 and {i} differ in structure or shapes and cannot run as one product."
                 )
         self.members = nn.ModuleList(modules)
-        self._program = _program(modules[0])
+        self._program = program_of(modules[0])
         if self._program is not None:
             self.path = "batched"
         else:
-            self.path = "loop" if any(True for _ in modules[0].buffers()) else "vmap"
+            self.path = "vmap" if can_vmap(modules[0]) else "loop"
         self._leaves: dict[str, Tensor] | None = None
 
     def __len__(self) -> int:
@@ -206,39 +206,78 @@ class Parallel(nn.Module):
         if self.path == "loop":
             chosen = range(len(self)) if members is None else members
             return torch.stack([self.members[i](x[k] if stacked else x) for k, i in enumerate(chosen)])
-        weights = self.stacked(members)
-        if self.path == "batched":
-            return self._run_batched(x, weights, len(self) if members is None else len(members), stacked)
-        base = self.members[0]
-        call = vmap(
-            lambda w, v: functional_call(base, w, (v,)),
-            in_dims=(0, 0 if stacked else None),
-            randomness="different",
-        )
-        return call(weights, x)
+        n = len(self) if members is None else len(members)
+        return run_stacked(self.members[0], self._program, self.stacked(members), n, x, stacked)
 
-    def _run_batched(self, x: Tensor, weights: dict[str, Tensor], n_members: int, stacked: bool) -> Tensor:
-        program = self._program or []
-        starts_linear = bool(program) and isinstance(program[0][1], nn.Linear)
-        if not stacked and not (x.dim() == 2 and starts_linear):
-            x, stacked = x.expand(n_members, *x.shape), True
-        lead = x.shape[1:-1] if stacked else x.shape[:-1]
-        if stacked and x.dim() != 3:
-            x = x.reshape(n_members, -1, x.shape[-1])
-        for prefix, module in program:
-            if isinstance(module, nn.Linear):
-                x = batched_linear(x, weights[prefix + "weight"], weights.get(prefix + "bias"))
-            elif isinstance(module, nn.LayerNorm):
-                x = _batched_norm(x, module, weights.get(prefix + "weight"), weights.get(prefix + "bias"))
-            else:
-                # The mode of a member decides (train() and eval() reach it, and not a copy of it).
-                x = module(x)
-        return x if len(lead) == 1 else x.reshape(n_members, *lead, x.shape[-1])
+
+def run_stacked(
+    template: nn.Module,
+    program: list[tuple[str, nn.Module]] | None,
+    weights: dict[str, Tensor],
+    n_members: int,
+    x: Tensor,
+    stacked: bool,
+) -> Tensor:
+    """Run members whose parameters are stacked: one batched product per layer, or `vmap`.
+
+    Parameters
+    ----------
+    template : Module
+        One of the members, for its structure.
+    program : list of (prefix, Module) or None
+        From `program_of`; None: vmap.
+    weights : dict of str to Tensor of shape (T, *shape)
+    x : Tensor of shape (n, …), or (T, n, …) where `stacked`
+
+    Returns
+    -------
+    Tensor of shape (T, n, …)
+    """
+    if program is not None:
+        return _run_batched(program, weights, n_members, x, stacked)
+    call = vmap(
+        lambda w, v: functional_call(template, w, (v,)),
+        in_dims=(0, 0 if stacked else None),
+        randomness="different",
+    )
+    # Under vmap, attention layers do not see that weights are trained, and take a path without gradients.
+    fast = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        return call(weights, x)
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
+
+
+def _run_batched(
+    program: list[tuple[str, nn.Module]], weights: dict[str, Tensor], n_members: int, x: Tensor, stacked: bool
+) -> Tensor:
+    starts_linear = bool(program) and isinstance(program[0][1], nn.Linear)
+    if not stacked and not (x.dim() == 2 and starts_linear):
+        x, stacked = x.expand(n_members, *x.shape), True
+    lead = x.shape[1:-1] if stacked else x.shape[:-1]
+    if stacked and x.dim() != 3:
+        x = x.reshape(n_members, -1, x.shape[-1])
+    for prefix, module in program:
+        if isinstance(module, nn.Linear):
+            x = batched_linear(x, weights[prefix + "weight"], weights.get(prefix + "bias"))
+        elif isinstance(module, nn.LayerNorm):
+            x = _batched_norm(x, module, weights.get(prefix + "weight"), weights.get(prefix + "bias"))
+        else:
+            # The mode of a member decides (train() and eval() reach it, and not a copy of it).
+            x = module(x)
+    return x if len(lead) == 1 else x.reshape(n_members, *lead, x.shape[-1])
 
 
 def signature(module: nn.Module) -> tuple[Any, ...]:
     """Structure and shapes of a module; equal ones can be stacked."""
     return repr(module), tuple((name, tuple(p.shape), p.dtype) for name, p in module.named_parameters())
+
+
+def can_vmap(module: nn.Module) -> bool:
+    """Whether a module can run as one of many: recurrent kernels cannot, nor what keeps statistics."""
+    recurrent = any(isinstance(m, nn.RNNBase) for m in module.modules())
+    return not recurrent and not any(True for _ in module.buffers())
 
 
 def fresh_copies(module: nn.Module, n: int) -> list[nn.Module]:
@@ -261,12 +300,12 @@ def _batched_norm(x: Tensor, module: nn.LayerNorm, weight: Tensor | None, bias: 
     return x if bias is None else x + bias.unsqueeze(1)
 
 
-def _program(module: nn.Module, prefix: str = "") -> list[tuple[str, nn.Module]] | None:
+def program_of(module: nn.Module, prefix: str = "") -> list[tuple[str, nn.Module]] | None:
     """The layers of a nested Sequential in order, or None when a layer is not known to batch."""
     if type(module) is nn.Sequential:
         out: list[tuple[str, nn.Module]] = []
         for name, child in module.named_children():
-            part = _program(child, f"{prefix}{name}.")
+            part = program_of(child, f"{prefix}{name}.")
             if part is None:
                 return None
             out += part

@@ -7,18 +7,16 @@ Distance to the mean: Evgeniou, T., Pontil, M. (2004). Regularized multi-task le
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from polytask.errors import SettingError
-from polytask.sharing.base import Rows, Sharing
-from polytask.sharing.encoders import mlp
 from polytask.sharing.networks import TaskNetworks, spread
 
 
-class SoftSharing(Sharing):
+class SoftSharing(TaskNetworks):
     """A network per task with the penalty ``Σ_l λ_l Σ_{s<t} ‖W_l⁽ˢ⁾ − W_l⁽ᵗ⁾‖²_F`` on the encoders.
 
     W_l are the weights and the bias of layer l. Heads stay free: with λ → ∞ the encoders become one, which is
@@ -30,8 +28,8 @@ class SoftSharing(Sharing):
         Task name → number of outputs.
     encoder : Module
         Network of the first task up to its head; other tasks get copies with weights drawn anew.
-    width : int
-        Width of the encoder's output.
+    width : int, optional
+        Width of the encoder's output; found by running it on `example` where it is not given.
     strength : float or sequence of float
         λ, one for all layers or one for each.
     distance : {"pairs", "mean"}
@@ -40,6 +38,8 @@ class SoftSharing(Sharing):
         Widths of further layers before each output.
     dropout : float
         In these further layers.
+    example : Tensor of shape (n, …), optional
+        A few rows of input, from which the width is found.
 
     Raises
     ------
@@ -53,90 +53,34 @@ class SoftSharing(Sharing):
         self,
         heads: Mapping[str, int],
         encoder: nn.Module,
-        width: int,
+        width: int | None = None,
         *,
         strength: float | Sequence[float] = 1e-3,
         distance: str = "pairs",
         task_hidden: Sequence[int] = (),
         dropout: float = 0.0,
+        example: Tensor | None = None,
     ) -> None:
-        super().__init__(heads)
+        super().__init__(heads, encoder, width, task_hidden=task_hidden, dropout=dropout, example=example)
         if distance not in ("pairs", "mean"):
             raise SettingError(f"distance must be 'pairs' or 'mean', got {distance!r}.")
-        self.networks = TaskNetworks(heads, encoder, width, task_hidden, dropout)
         self.distance = distance
-        self.strength = _per_layer(strength, len(self.networks.layers()))
-
-    @classmethod
-    def for_table(
-        cls,
-        n_inputs: int,
-        heads: Mapping[str, int],
-        *,
-        hidden: Sequence[int] = (64, 64),
-        task_hidden: Sequence[int] = (),
-        dropout: float = 0.0,
-        strength: float | Sequence[float] = 1e-3,
-        distance: str = "pairs",
-    ) -> SoftSharing:
-        """An MLP per task."""
-        out = cls(
-            heads,
-            mlp(n_inputs, hidden, dropout),
-            hidden[-1] if hidden else n_inputs,
-            strength=strength,
-            distance=distance,
-            task_hidden=task_hidden,
-            dropout=dropout,
-        )
-        out.settings = {
-            "hidden": list(hidden),
-            "task_hidden": list(task_hidden),
-            "dropout": dropout,
-            "strength": strength if isinstance(strength, (int, float)) else list(strength),
-            "distance": distance,
-        }
-        return out
-
-    @property
-    def columns(self) -> dict[str, slice]:
-        return self.networks.towers.columns
-
-    def forward(self, x: Tensor, rows: Rows | None = None) -> dict[str, Tensor]:
-        return self.networks(x, self.check_rows(rows))
-
-    def table(self, x: Tensor) -> Tensor:
-        return self.networks.table(x)
-
-    def own(self, x: Tensor, task_of_row: Tensor) -> Tensor:
-        return self.networks.own(x, task_of_row)
+        self.strength = per_layer(strength, len(self.layers()))
 
     def penalty(self) -> Tensor | None:
         """``Σ_l λ_l`` × the distance of layer l between tasks; None where all λ are zero."""
         factor = len(self.tasks) if self.distance == "pairs" else 1
         terms = [
             factor * strength * spread(stacked)
-            for strength, layer in zip(self.strength, self.networks.layers())
+            for strength, layer in zip(self.strength, self.layers())
             if strength
             for stacked in layer
         ]
         return torch.stack(terms).sum() if terms else None
 
-    @property
-    def takes_blocks(self) -> bool:
-        return self.networks.takes_blocks
 
-    def own_blocks(self, x: Tensor, tasks: Sequence[int] | None = None) -> Tensor:
-        return self.networks.own_blocks(x, tasks)
-
-    def shared_parameters(self) -> Iterator[nn.Parameter]:
-        return iter(())
-
-    def task_parameters(self, task: str) -> Iterator[nn.Parameter]:
-        return self.networks.parameters_of(task)
-
-
-def _per_layer(strength: float | Sequence[float], n_layers: int) -> list[float]:
+def per_layer(strength: float | Sequence[float], n_layers: int) -> list[float]:
+    """One number for each layer, checked."""
     values = (
         [float(strength)] * n_layers if isinstance(strength, (int, float)) else [float(s) for s in strength]
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import cast
 
 import torch
@@ -75,6 +76,22 @@ class Towers(nn.Module):
         """Outputs of the tasks in `inputs`, each over its own rows (n_t, d); others are not computed."""
         return {task: self.module(task)(x) for task, x in inputs.items()}
 
+    def forward_stacked(self, x: Tensor, tasks: Sequence[str]) -> dict[str, Tensor]:
+        """Outputs of `tasks`, equal ones together: (n, d) for all of them, or (T, n, d) → (n, width) each."""
+        out: dict[str, Tensor] = {}
+        for g, group in enumerate(self.groups):
+            mine = [(i, self.place[task][1]) for i, task in enumerate(tasks) if self.place[task][0] == g]
+            if not mine:
+                continue
+            members = None if len(mine) == len(group) and _ascending(mine) else [m for _, m in mine]
+            if x.dim() == 2:
+                found = group(x, members)
+            else:
+                places = [i for i, _ in mine]
+                found = group.forward_stacked(x if len(places) == len(x) else x[places], members)
+            out.update(zip([tasks[i] for i, _ in mine], found))
+        return {task: out[task] for task in tasks}
+
     def table(self, x: Tensor) -> Tensor:
         """Outputs of all tasks for all rows: (n, d), or (T, n, d) an input per task → (n, total outputs)."""
         parts = self._per_group(x) if x.dim() == 3 else [group(x) for group in self.groups]
@@ -138,3 +155,7 @@ class Towers(nn.Module):
             return every.gather(1, member.view(-1, 1, 1).expand(-1, 1, width)).squeeze(1)
         grouped, place = group_rows(x, member, len(group))
         return ungroup_rows(group.forward_stacked(grouped), place)
+
+
+def _ascending(pairs: list[tuple[int, int]]) -> bool:
+    return all(a[1] < b[1] for a, b in pairwise(pairs))

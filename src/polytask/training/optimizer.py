@@ -60,9 +60,9 @@ class BlockAdamW:
             else:
                 mask = self._taking_part(i, active)
             if mask is None and self._even[i]:
-                self._step_all(i, lr)
+                self._step_all(i, lr * block.rate)
             else:
-                self._step_rows(i, lr, mask)
+                self._step_rows(i, lr * block.rate, mask)
 
     def _taking_part(self, i: int, active: Tensor) -> Tensor | None:
         block = self.blocks[i]
