@@ -154,6 +154,30 @@ class Bursting(Small):
             self.encoder.weight.fill_(float("inf"))
 
 
+class BypassedFeatures(Small):
+    """A way past the features: the input's first columns reach the heads through shared weights."""
+
+    def forward(self, x, rows=None):
+        h = self.remember(torch.tanh(self.encoder(x))) + self.encoder(2 * x)
+        return {t: self.outs[t](h if i is None else h[i]) for t, i in self.check_rows(rows).items()}
+
+
+class AnyWidth(Small):
+    def forward(self, x, rows=None):
+        return super().forward(nn.functional.pad(x, (0, self.encoder.in_features - x.shape[1])), rows)
+
+
+class OwnDraws(Small):
+    """Dropout that no seed reaches."""
+
+    draws = torch.Generator().manual_seed(0)
+
+    def forward(self, x, rows=None):
+        if self.training:
+            x = x * torch.rand(x.shape, generator=OwnDraws.draws, dtype=x.dtype)
+        return super().forward(x, rows)
+
+
 class Miscounted(Small):
     def describe(self):
         return super().describe() | {"parameters": 1}
@@ -187,6 +211,9 @@ class NoSettings(HardSharing):
         (WrongOwn, "own must agree with forward"),
         (VectorPenalty, "penalty must be a scalar"),
         (Bursting, "after_step left parameters that are not finite"),
+        (BypassedFeatures, r"features\(\) must lie on every way from shared parameters to 'a'"),
+        (AnyWidth, "a table with a column too few must raise an error"),
+        (OwnDraws, "in training mode, one seed must give the same outputs"),
         (Miscounted, "describe counts 1 of"),
         (NoSettings, "for_table must set `settings`"),
     ],

@@ -49,6 +49,8 @@ class Sharing(nn.Module, ABC):
         self.heads = dict(heads)
         self.tasks = tuple(heads)
         self.settings: dict[str, Any] | None = None
+        #: Learning rate of the last optimizer step; training sets it, a loop of one's own may.
+        self.step_size = 1.0
         #: Shape of one row of input, where it is known.
         self.input_shape: tuple[int, ...] | None = None
         self._features: Tensor | None = None
@@ -157,14 +159,8 @@ class Sharing(nn.Module, ABC):
         """A term to add to the objective, or None."""
         return None
 
-    def after_step(self, rate: float | None = None) -> None:
-        """Called after every optimizer step: proximal steps, updates of covariances.
-
-        Parameters
-        ----------
-        rate : float, optional
-            The step's learning rate; a proximal step is as long. None: the one of the last call, 1 at first.
-        """
+    def after_step(self) -> None:
+        """Called after every optimizer step: proximal steps (as long as `step_size`), updates of covariances."""
 
     def learning_rates(self) -> list[tuple[nn.Parameter, float]]:
         """Parameters that learn at another rate than the rest, with the factor; none by default."""

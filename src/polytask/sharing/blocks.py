@@ -181,7 +181,7 @@ def _chain(encoder: Encoder) -> list[nn.Module]:
     layers = [child for _, child in encoder.named_children()]
     if len(layers) == 1 and isinstance(layers[0], nn.Sequential):
         return _chain(layers[0])
-    return _grouped(layers)
+    return _grouped(layers) or [nn.Identity()]
 
 
 def _grouped(children: list[nn.Module]) -> list[nn.Module]:

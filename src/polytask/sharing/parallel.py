@@ -100,7 +100,7 @@ class Parallel(nn.Module):
 
     Three ways, the first that applies, reported in ``path``: "batched" (nested Sequential of Linear,
     LayerNorm, Dropout and pointwise activations), "vmap" (any module without buffers), "loop" (modules with
-    buffers such as BatchNorm's running statistics, which must not mix, and recurrent ones).
+    buffers such as BatchNorm's running statistics, which must not mix; recurrent and attention layers).
 
     Parameters
     ----------
@@ -240,13 +240,7 @@ def run_stacked(
         in_dims=(0, 0 if stacked else None),
         randomness="different",
     )
-    # Under vmap, attention layers do not see that weights are trained, and take a path without gradients.
-    fast = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)
-    try:
-        return call(weights, x)
-    finally:
-        torch.backends.mha.set_fastpath_enabled(fast)
+    return call(weights, x)
 
 
 def _run_batched(
@@ -275,9 +269,13 @@ def signature(module: nn.Module) -> tuple[Any, ...]:
 
 
 def can_vmap(module: nn.Module) -> bool:
-    """Whether a module can run as one of many: recurrent kernels cannot, nor what keeps statistics."""
-    recurrent = any(isinstance(m, nn.RNNBase) for m in module.modules())
-    return not recurrent and not any(True for _ in module.buffers())
+    """Whether a module can run as one of many.
+
+    What keeps statistics cannot, nor recurrent kernels; attention can, but member by member and without its
+    fast kernels.
+    """
+    one_by_one = any(isinstance(m, (nn.RNNBase, nn.MultiheadAttention)) for m in module.modules())
+    return not one_by_one and not any(True for _ in module.buffers())
 
 
 def fresh_copies(module: nn.Module, n: int) -> list[nn.Module]:

@@ -20,7 +20,7 @@ class Stacked(nn.Module):
     """R equal modules computed as one batched product per layer.
 
     Three ways as in `Parallel`, reported in ``path``. In the way "loop" (modules with running statistics,
-    recurrent ones) members keep their own parameters.
+    recurrent and attention layers) members keep their own parameters.
 
     Parameters
     ----------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -22,10 +23,12 @@ Make = Callable[[int, Mapping[str, int]], Sharing]
 def check_sharing(sharing: type[Sharing] | Make) -> None:
     """Check an architecture with equal heads, mixed heads and a single task, in float64.
 
-    Checked are the shapes of outputs; that `forward`, `table` and `own` agree; that rows and tasks asked for
-    are the ones computed, and a row does not depend on the others; that every parameter has one owner, gets a
-    gradient from the tasks that use it and from no other; that seeds, copies and states reproduce outputs;
-    and that penalty, features and description are what training expects.
+    Checked are the shapes of outputs; that `forward`, `table`, `own` and `own_blocks` agree; that rows and
+    tasks asked for are the ones computed, and a row does not depend on the others; that every parameter has one
+    owner, gets a gradient from the tasks that use it and from no other; that all of a task's gradient to the
+    shared parameters passes `features`, where there are any; that seeds, copies and states reproduce outputs;
+    that `penalty` is a finite scalar and `after_step` leaves parameters finite; that gradients are the same
+    under DistributedDataParallel; and that the description is plain data that rebuilds the network.
 
     Parameters
     ----------
@@ -50,8 +53,10 @@ def check_sharing(sharing: type[Sharing] | Make) -> None:
         _check_rows(network, x, claims)
         _check_owners(network, claims)
         _check_gradients(network, x, claims)
+        _check_features(network, x, claims)
         _check_copies(network, make, x, claims)
         _check_penalty(network, claims)
+        _check_distributed(network, x, claims)
         _check_description(network, sharing, x, claims)
 
 
@@ -78,6 +83,16 @@ def _check_outputs(network: Sharing, x: Tensor, claims: Claims) -> None:
     task_of_row = (torch.arange(N_ROWS) * 7) % len(network.tasks)
     own = network.own(x, task_of_row)
     claims.same(_plain(own), _plain(Sharing.own(network, x, task_of_row)), "own must agree with forward")
+    if network.takes_blocks:
+        blocks = torch.stack([x.roll(k, 0) for k in range(len(network.tasks))])
+        of_row = torch.arange(len(network.tasks)).repeat_interleave(N_ROWS)
+        expected = network.own(blocks.flatten(0, 1), of_row).view(len(blocks), N_ROWS, -1)
+        claims.same(_plain(network.own_blocks(blocks)), _plain(expected), "own_blocks must agree with own")
+    try:
+        network(x[:, :-1])
+    except Exception:
+        return
+    claims.holds(False, "a table with a column too few must raise an error (use check_input).")
 
 
 def _check_rows(network: Sharing, x: Tensor, claims: Claims) -> None:
@@ -90,6 +105,7 @@ def _check_rows(network: Sharing, x: Tensor, claims: Claims) -> None:
         claims.same(
             _plain(some[task]), _plain(wanted), f"the rows of '{task}' asked for must be those of forward"
         )
+    claims.holds(network(x, {}) == {}, "no task asked for must give no output.")
     alone = network(x[:1])
     for task in network.tasks:
         claims.same(
@@ -151,12 +167,36 @@ def _check_gradients(network: Sharing, x: Tensor, claims: Claims) -> None:
     network.zero_grad(set_to_none=True)
 
 
+def _check_features(network: Sharing, x: Tensor, claims: Claims) -> None:
+    """Gradients through the features alone must be all of the shared parameters' gradients."""
+    shared = _trained(network.shared_parameters())
+    for task in network.tasks:
+        loss = network(x, {task: None})[task].square().sum()
+        features = network.features()
+        if features is None or not shared:
+            return
+        direct = torch.autograd.grad(loss, shared, retain_graph=True, allow_unused=True)
+        (at_features,) = torch.autograd.grad(loss, features, retain_graph=True)
+        through = torch.autograd.grad(features, shared, at_features, allow_unused=True)
+        for p, a, b in zip(shared, direct, through):
+            a, b = (torch.zeros_like(p) if g is None else g for g in (a, b))
+            claims.same(
+                _plain(b), _plain(a), f"features() must lie on every way from shared parameters to '{task}'"
+            )
+
+
 def _check_copies(network: Sharing, make: Make, x: Tensor, claims: Claims) -> None:
     """After a forward pass, whose graph must not be copied."""
     before = _plain(network.table(x))
     torch.manual_seed(0)
     again = make(N_INPUTS, network.heads).double().eval()
     claims.same(_plain(again.table(x)), before, "one seed must give one network")
+    drawn = []
+    for again in (network, copy.deepcopy(network)):
+        torch.manual_seed(7)
+        drawn.append(_plain(again.train().table(x)))
+        again.eval()
+    claims.same(drawn[1], drawn[0], "in training mode, one seed must give the same outputs")
     torch.manual_seed(5)
     other = make(N_INPUTS, network.heads).double().eval()
     other.load_state_dict(network.state_dict())
@@ -182,6 +222,31 @@ def _check_penalty(network: Sharing, claims: Claims) -> None:
     network.after_step()
     finite = all(bool(torch.isfinite(p).all()) for p in network.parameters())
     claims.holds(finite, "after_step left parameters that are not finite.")
+
+
+def _check_distributed(network: Sharing, x: Tensor, claims: Claims) -> None:
+    """One process is enough to see whether outputs, owners and state survive the wrapper."""
+    if not torch.distributed.is_available() or torch.distributed.is_initialized():
+        return
+    alone, wrapped = copy.deepcopy(network), copy.deepcopy(network)
+    store = torch.distributed.HashStore()
+    torch.distributed.init_process_group("gloo", store=store, rank=0, world_size=1)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # about its speed
+            ddp = nn.parallel.DistributedDataParallel(wrapped)
+            for step in (alone, ddp):
+                torch.manual_seed(3)
+                sum(out.square().sum() for out in step(x).values()).backward()
+    finally:
+        torch.distributed.destroy_process_group()
+    for (name, p), q in zip(alone.named_parameters(), wrapped.parameters()):
+        if p.grad is None or q.grad is None:
+            claims.holds(
+                (p.grad is None) == (q.grad is None), f"under DDP '{name}' gets a gradient only on one side."
+            )
+        else:
+            claims.same(_plain(q.grad), _plain(p.grad), f"under DDP '{name}' must get the same gradient")
 
 
 def _check_description(network: Sharing, sharing: Any, x: Tensor, claims: Claims) -> None:

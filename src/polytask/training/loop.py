@@ -163,7 +163,8 @@ class Run:
                 penalty.backward()
             clip_gradients(self.blocks, self.settings.clip_norm, self.data.tasks)
             self.optimizer.step(rate, present)
-            self.sharing.after_step(rate)
+            self.sharing.step_size = rate
+            self.sharing.after_step()
             if self.balancer.needs == "losses_after_step":
                 with torch.no_grad():
                     self.balancer.after_step(self._losses(*self.data.sums(self.sharing, index), present))
