@@ -255,7 +255,14 @@ def test_fixed_balancing_takes_the_tasks_weights() -> None:
     [
         ({"sharing": "harder"}, "No sharing 'harder'"),
         ({"balancing": "mgdaa"}, "No balancing 'mgdaa'"),
-        ({"soft_strength": 0.1}, "soft_strength is used by sharing='soft' only"),
+        (
+            {"sharing_settings": {"strength": 0.1}},
+            "Sharing 'hard' has no setting 'strength'; it has none of its own",
+        ),
+        (
+            {"sharing": "soft", "sharing_settings": {"strenght": 0.1}},
+            "Sharing 'soft' has no setting 'strenght'; its settings are strength, distance",
+        ),
         ({"validation_fraction": 1.0}, "validation_fraction"),
         ({"preprocessing": "none"}, "preprocessing must be"),
         ({"sharing": lambda n, heads: torch.nn.Linear(n, 1)}, "must return a Sharing"),

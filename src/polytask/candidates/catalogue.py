@@ -85,7 +85,8 @@ def _catalogue() -> dict[str, Candidate]:
     deviations = [
         {"deviation": d, "strength": s} for d, s in ((0.3, 0.1), (0.3, 1.0), (0.1, 0.1), (1.0, 0.1))
     ]
-    soft = [{**setting, "soft_strength": s} for setting, s in zip(_NETWORK, (0.1, 1.0, 0.01, 0.1))]
+    strengths = (0.1, 1.0, 0.01, 0.1)
+    soft = [{**s, "sharing_settings": {"strength": value}} for s, value in zip(_NETWORK, strengths)]
     entries: list[Candidate] = [
         Linear("ridge", "single", TaskRidge, points=None),
         Linear("lasso", "single", TaskLasso),

@@ -20,7 +20,8 @@ class Network(Candidate):
     sharing : str
         A word of `MultiTaskNetwork`.
     grid : sequence of dict
-        Parameters of `MultiTaskNetwork`, the best guess first; "soft_strength" is relative, see `fit`.
+        Parameters of `MultiTaskNetwork`, the best guess first; a "strength" among the "sharing_settings" is
+        relative, see `fit`.
     """
 
     def __init__(self, name: str, role: str, sharing: str, grid: Sequence[dict[str, Any]]) -> None:
@@ -50,10 +51,12 @@ class Network(Candidate):
     def fit(self, data: TaskData, setting: Any, seed: int) -> TaskModel:
         from polytask.networks import MultiTaskNetwork  # torch is loaded when a network takes part
 
-        if "soft_strength" in setting:
+        own = dict(setting.get("sharing_settings", {}))
+        if "strength" in own:
             # The mean over T tasks divides each loss by T, and T − 1 pairs pull at each network: divided by T²
             # a strength holds a task equally close to the others, however many there are.
-            setting = {**setting, "soft_strength": setting["soft_strength"] / len(data.tasks) ** 2}
+            own["strength"] = own["strength"] / len(data.tasks) ** 2
+            setting = {**setting, "sharing_settings": own}
         return MultiTaskNetwork(sharing=self.sharing, random_state=seed, **setting).fit(data)
 
 

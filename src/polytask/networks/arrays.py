@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,7 @@ from polytask.training import Training
 _PARAMETERS = """
     Parameters
     ----------
-    sharing : {"hard", "soft", "single"}, Sharing, or callable
+    sharing : str, Sharing, or callable
         See `MultiTaskNetwork`. Tasks are named "y0", "y1", …
     balancing : str or Balancer
         How the tasks' losses and gradients are combined: a name of `polytask.balancing.BALANCERS`, with the
@@ -33,8 +33,8 @@ _PARAMETERS = """
     task_hidden : sequence of int
         Widths of further, task-specific layers.
     dropout : float
-    soft_strength : float or sequence of float, optional
-        λ of soft sharing.
+    sharing_settings : mapping, optional
+        Further settings of the architecture.
     learning_rate, weight_decay, batch_size, max_epochs, patience
         See `polytask.training.Training`.
     validation_fraction : float
@@ -57,7 +57,7 @@ class _ArrayNetwork(NetworkEstimator):
         hidden: Sequence[int] = (64, 64),
         task_hidden: Sequence[int] = (),
         dropout: float = 0.0,
-        soft_strength: float | Sequence[float] | None = None,
+        sharing_settings: Mapping[str, Any] | None = None,
         learning_rate: float = 3e-3,
         weight_decay: float = 1e-2,
         batch_size: int = 128,
@@ -73,7 +73,7 @@ class _ArrayNetwork(NetworkEstimator):
         self.hidden = hidden
         self.task_hidden = task_hidden
         self.dropout = dropout
-        self.soft_strength = soft_strength
+        self.sharing_settings = sharing_settings
         self.learning_rate = learning_rate
         self.weight_decay = weight_decay
         self.batch_size = batch_size

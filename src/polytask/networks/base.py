@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 from abc import ABC
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -35,7 +35,7 @@ class NetworkEstimator(BaseEstimator, ABC):
     hidden: Sequence[int]
     task_hidden: Sequence[int]
     dropout: float
-    soft_strength: float | Sequence[float] | None
+    sharing_settings: Mapping[str, Any] | None
     learning_rate: float
     weight_decay: float
     batch_size: int
@@ -85,12 +85,12 @@ class NetworkEstimator(BaseEstimator, ABC):
                 "task_hidden": tuple(self.task_hidden),
                 "dropout": self.dropout,
             }
-            if self.soft_strength is not None:
-                self._refuse_unless("soft_strength", self.sharing == "soft", "sharing='soft'")
-                settings["strength"] = self.soft_strength
-            return get_sharing(self.sharing).for_table(n_inputs, heads, **settings)
+            own = dict(self.sharing_settings or {})
+            architecture = get_sharing(self.sharing)
+            architecture.check_settings(own)
+            return architecture.for_table(n_inputs, heads, **settings, **own)
         defaults = inspect.signature(type(self)).parameters
-        for name in ("hidden", "task_hidden", "dropout", "soft_strength"):
+        for name in ("hidden", "task_hidden", "dropout", "sharing_settings"):
             given = getattr(self, name)
             unused = given is not None and given != defaults[name].default
             self._refuse_unless(name, not unused, "an architecture that is given by name")

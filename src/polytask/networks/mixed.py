@@ -52,9 +52,10 @@ class MultiTaskNetwork(NetworkEstimator):
         Overrides what is inferred from the targets.
     task_column : str or int, optional
         Long form: the column of X that says which task a row belongs to; y is then one target.
-    sharing : {"hard", "soft", "single"}, Sharing, or callable
-        An architecture by name, built from `hidden`, `task_hidden` and `dropout`; a network of your own
-        (copied for each fit); or ``f(number of features, {task: outputs}) -> Sharing``.
+    sharing : str, Sharing, or callable
+        An architecture by name (`polytask.sharing.SHARINGS`: "hard", "single", "soft", "mmoe", …), built from
+        `hidden`, `task_hidden`, `dropout` and `sharing_settings`; a network of your own (copied for each fit);
+        or ``f(number of features, {task: outputs}) -> Sharing``.
     balancing : str or Balancer
         How the tasks' losses and gradients are combined: a name of `polytask.balancing.BALANCERS`, with the
         method's defaults, or a balancer. "fixed" takes `Task.weight`, "uncertainty" its form of each task from
@@ -64,8 +65,9 @@ class MultiTaskNetwork(NetworkEstimator):
     task_hidden : sequence of int
         Widths of further, task-specific layers.
     dropout : float
-    soft_strength : float or sequence of float, optional
-        λ of soft sharing, one or one for each layer.
+    sharing_settings : mapping, optional
+        Further settings of the architecture, such as ``{"strength": 0.01}`` for "soft" or ``{"n_experts": 4}``
+        for "mmoe"; each class of `polytask.sharing` says which it has.
     learning_rate, weight_decay, batch_size, max_epochs, patience
         See `polytask.training.Training`.
     validation_fraction : float
@@ -113,7 +115,7 @@ class MultiTaskNetwork(NetworkEstimator):
         hidden: Sequence[int] = (64, 64),
         task_hidden: Sequence[int] = (),
         dropout: float = 0.0,
-        soft_strength: float | Sequence[float] | None = None,
+        sharing_settings: Mapping[str, Any] | None = None,
         learning_rate: float = 3e-3,
         weight_decay: float = 1e-2,
         batch_size: int = 128,
@@ -132,7 +134,7 @@ class MultiTaskNetwork(NetworkEstimator):
         self.hidden = hidden
         self.task_hidden = task_hidden
         self.dropout = dropout
-        self.soft_strength = soft_strength
+        self.sharing_settings = sharing_settings
         self.learning_rate = learning_rate
         self.weight_decay = weight_decay
         self.batch_size = batch_size

@@ -20,7 +20,7 @@ _SETTINGS = (
     "hidden",
     "task_hidden",
     "dropout",
-    "soft_strength",
+    "sharing_settings",
     "learning_rate",
     "weight_decay",
     "batch_size",
