@@ -114,7 +114,7 @@ def default_candidates() -> list[Candidate]:
 
 
 def named_candidates(models: Iterable[Any] | None) -> list[Candidate]:
-    """Candidates from names of the catalogue, `Candidate` objects and (name, estimator) pairs.
+    """Candidates from names of the catalogue or of `polytask.sharing.SHARINGS`, `Candidate`s and (name, estimator).
 
     Raises
     ------
@@ -133,9 +133,7 @@ def _one(model: Any, catalogue: dict[str, Candidate]) -> Candidate:
     if isinstance(model, Candidate):
         return model
     if isinstance(model, str):
-        if model not in catalogue:
-            raise SettingError(f"No candidate '{model}'.{frames.suggest(model, list(catalogue))}")
-        return catalogue[model]
+        return catalogue[model] if model in catalogue else _architecture(model, catalogue)
     if isinstance(model, tuple) and len(model) == 2 and isinstance(model[0], str):
         return PerTask(model[0], model[1])
     if isinstance(model, BaseEstimator):
@@ -143,6 +141,15 @@ def _one(model: Any, catalogue: dict[str, Candidate]) -> Candidate:
     raise SettingError(
         f"A candidate is a name, a (name, scikit-learn estimator) pair or a Candidate; got {model!r}."
     )
+
+
+def _architecture(name: str, catalogue: dict[str, Candidate]) -> Candidate:
+    """Any architecture of networks by its own name, with the settings that all networks try."""
+    from polytask.sharing import SHARINGS  # loads torch, which the others do without
+
+    if name not in SHARINGS:
+        raise SettingError(f"No candidate '{name}'.{frames.suggest(name, [*catalogue, *SHARINGS])}")
+    return Network(name, "single" if name == "single" else "sharing", name, _NETWORK)
 
 
 def _check_names(chosen: Sequence[Candidate]) -> None:

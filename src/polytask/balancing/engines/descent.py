@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -11,8 +12,10 @@ from torch import Tensor
 
 from polytask.balancing.engines.gradients import Gradients, add_to, weighted_gradients
 from polytask.balancing.engines.graph import as_edges, edge_of
+from polytask.balancing.engines.heads import Heads, heads_of, linear_weights
+from polytask.balancing.engines.layers import wide
 from polytask.balancing.engines.plan import Plan
-from polytask.balancing.engines.sweep import batches, empty_at, stacked, sweep
+from polytask.balancing.engines.sweep import batches, empty_at, stacked, sweep, zeros_at
 from polytask.balancing.task_losses import TaskLosses
 
 
@@ -22,17 +25,35 @@ class Arrival:
 
     Attributes
     ----------
-    stacks : list of Tensor
-        The tasks' gradients (T, …) at each place of the cut.
+    heads : Heads, optional
+        The tasks' gradients at the only place of the cut, where linear layers lead there.
     own : dict of Tensor to Tensor
         Gradients of parameters that are not shared: of the sum of the losses.
     alone : dict of Tensor to Tensor
         The tasks' gradients (T, …) of shared parameters that tasks reach on ways of their own.
     """
 
-    stacks: list[Tensor] = field(default_factory=list)
+    heads: Heads | None = None
     own: Gradients = field(default_factory=dict)
     alone: dict[Tensor, Tensor] = field(default_factory=dict)
+
+    @cached_property
+    def stacks(self) -> list[Tensor]:
+        """The tasks' gradients (T, …) at each place of the cut."""
+        return [] if self.heads is None else [self.heads.stack()]
+
+    def gramian(self) -> Tensor:
+        """Of the tasks' gradients at the only place of the cut: (T, T)."""
+        if self.heads is not None:
+            return self.heads.gramian()
+        flat = wide(self.stacks[0]).flatten(1)
+        return flat @ flat.T
+
+    def weighted(self, w: Tensor) -> list[Tensor]:
+        """``Σ_t w_t g_t`` at each place of the cut."""
+        if self.heads is not None:
+            return [self.heads.weighted(w)]
+        return [torch.tensordot(w.to(stack.dtype), stack, 1) for stack in self.stacks]
 
 
 def descend(losses: TaskLosses, plan: Plan, scale: float, keep: bool) -> Arrival:
@@ -69,6 +90,23 @@ def _together(vector: Tensor, plan: Plan, scale: float, arrival: Arrival) -> Non
 
 def _apart(roots: Sequence[Tensor], plan: Plan, scale: float, keep: bool, arrival: Arrival) -> None:
     """One backward pass for all tasks; their gradients are caught before they meet."""
+    weights = linear_weights(plan.feeders, plan.cut[0])
+    if weights is None:
+        _caught(roots, plan, scale, keep, arrival)
+        return
+    outer = [torch.full_like(loss, scale) for loss in roots]
+    places = [(node, 0) for node, _, _ in plan.feeders]
+    inputs: Any = [*as_edges(places), *plan.own]
+    found = torch.autograd.grad(roots, inputs, outer, retain_graph=keep, allow_unused=True)
+    for p, g in zip(plan.own, found[len(places) :]):
+        add_to(arrival.own, p, g)
+    arrival.heads = heads_of(found[: len(places)], weights, plan.feeders, len(roots))
+    if arrival.heads is None:
+        arrival.stacks = [zeros_at(plan.cut[0], len(roots), roots[0])]
+
+
+def _caught(roots: Sequence[Tensor], plan: Plan, scale: float, keep: bool, arrival: Arrival) -> None:
+    """The same through hooks on whatever leads to the cut."""
     stack = empty_at(plan.cut[0], len(roots), roots[0])
     rows, filled = list(stack), [False] * len(roots)
 

@@ -13,7 +13,7 @@ from polytask.balancing.engines.descent import Arrival, descend
 from polytask.balancing.engines.find import find_layers
 from polytask.balancing.engines.gradients import Gradients, add_to, weighted_gradients
 from polytask.balancing.engines.graph import Edge, as_edges, is_common
-from polytask.balancing.engines.layers import Layer, wide
+from polytask.balancing.engines.layers import Layer
 from polytask.balancing.engines.plan import check_reached, make_plan
 from polytask.balancing.engines.sweep import batches, stacked, sweep
 from polytask.balancing.task_losses import TaskLosses
@@ -109,8 +109,7 @@ class Problem:
     def gramian(self) -> Tensor:
         """``G_st = ⟨g_s, g_t⟩``, shape (T, T)."""
         if self.at_features:
-            flat = wide(self.arrival.stacks[0]).flatten(1)
-            return flat @ flat.T / self.scale**2
+            return self.arrival.gramian() / self.scale**2
         out = self.losses.vector.new_zeros(len(self.tasks), len(self.tasks), dtype=torch.float64)
         for layer in self.layers:
             out += layer.gramian()
@@ -152,7 +151,7 @@ class Problem:
             add_to(into, p, torch.tensordot(w.to(g.dtype), g, 1))
         targets = [p for p in self.shared if p not in arrival.alone]
         if plan.cut and targets:
-            outer = [torch.tensordot(w.to(s.dtype), s, 1) for s in arrival.stacks]
+            outer = arrival.weighted(w)
             found = torch.autograd.grad(
                 as_edges(plan.cut), targets, outer, retain_graph=self.keep, allow_unused=True
             )
