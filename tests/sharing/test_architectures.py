@@ -8,10 +8,13 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from polytask.errors import SettingError
 from polytask.sharing import SHARINGS, HardSharing, Sharing, get_sharing
+from polytask.sharing.networks import TaskNetworks
+
+from .encoders import ENCODERS, REFUSED
 
 D = 5
 EQUAL = {"a": 1, "b": 1, "c": 1}
@@ -27,7 +30,8 @@ CASES = [
 def make(name: str, heads: dict[str, int], task_hidden: tuple[int, ...] = (), **settings: Any) -> Sharing:
     torch.manual_seed(0)
     cls = get_sharing(name)
-    return cls.for_table(D, heads, hidden=(6, 4), task_hidden=task_hidden, **settings).double()
+    # Equal widths, so that there is a block that can be skipped.
+    return cls.for_table(D, heads, hidden=(6, 6), task_hidden=task_hidden, **settings).double().eval()
 
 
 @pytest.fixture(params=CASES, ids=lambda case: f"{case[0]}-{len(case[1])}-{len(case[2])}")
@@ -98,8 +102,8 @@ def test_rows_are_the_rows(network: Sharing, x: Tensor) -> None:
 def test_a_task_that_is_absent_gets_no_gradient(network: Sharing, x: Tensor, rows: Tensor | None) -> None:
     task = network.tasks[0]
     network(x, {task: rows})[task].square().sum().backward()
-    for p in [*network.shared_parameters(), *network.task_parameters(task)]:
-        assert p.grad is not None
+    assert all(p.grad is not None for p in network.task_parameters(task))
+    assert network.name == "hierarchical" or all(p.grad is not None for p in network.shared_parameters())
     for other in network.tasks[1:]:
         assert all(p.grad is None for p in network.task_parameters(other))
 
@@ -115,6 +119,7 @@ def test_description_is_plain_and_rebuilds_the_network(network: Sharing, x: Tens
     assert described["parameters"] == sum(p.numel() for p in network.parameters())
     assert sum(block["parameters"] for block in described["parts"]) == described["parameters"]
     again = get_sharing(described["name"]).for_table(D, described["heads"], **described["settings"]).double()
+    again.eval()
     again.load_state_dict(network.state_dict())
     torch.testing.assert_close(again.table(x), network.table(x))
 
@@ -130,8 +135,12 @@ def test_copies_are_equal_and_apart(network: Sharing, x: Tensor) -> None:
 
 def test_one_row_and_features(network: Sharing, x: Tensor) -> None:
     assert network.table(x[:1]).shape[0] == 1
-    shared = any(True for _ in network.shared_parameters())
-    assert (network.features() is not None) == shared
+    features = network.features()
+    assert features is None or len(features) == 1
+    if network.name == "hard":
+        assert features is not None
+    if network.name in ("single", "soft", "trace_norm"):
+        assert features is None
 
 
 def test_unknown_task_is_named(network: Sharing, x: Tensor) -> None:
@@ -144,8 +153,9 @@ def test_heads_are_checked() -> None:
         make("hard", {})
     with pytest.raises(SettingError, match=r"Task 'a'.*at least one output"):
         make("hard", {"a": 0})
-    with pytest.raises(SettingError, match=r"No sharing 'harder'; known: single, hard, soft"):
+    with pytest.raises(SettingError, match=r"No sharing 'harder'. Did you mean 'hard'\? Known: single, hard"):
         get_sharing("harder")
+    assert get_sharing("shared_bottom") is HardSharing
 
 
 def test_numbers_of_layers_are_parameters() -> None:
@@ -156,15 +166,57 @@ def test_numbers_of_layers_are_parameters() -> None:
     assert linear.table(torch.zeros(2, D)).shape == (2, 3)
 
 
+@pytest.mark.parametrize("kind", ENCODERS)
 @pytest.mark.parametrize("name", SHARINGS)
-def test_any_encoder_can_be_wrapped(name: str) -> None:
-    """A convolution over 1×6×6 images, as a user would bring it."""
-    encoder = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(2 * 16, 5), nn.ReLU())
-    network = get_sharing(name)(MIXED, encoder, 5).double()
-    images = torch.randn(4, 1, 6, 6, dtype=torch.float64)
-    outputs = network(images)
-    table = network.table(images)
+def test_any_encoder_can_be_wrapped(name: str, kind: str) -> None:
+    torch.manual_seed(0)
+    encoder, x = ENCODERS[kind]()
+    encoder = encoder.double()
+    x = x.double() if x.is_floating_point() else x
+    if (name, kind) in REFUSED:
+        with pytest.raises(SettingError, match=REFUSED[name, kind]):
+            get_sharing(name)(MIXED, encoder, example=x)
+        return
+    network = get_sharing(name)(MIXED, encoder, example=x).double().eval()
+    outputs = network(x)
+    table = network.table(x)
     for task, columns in network.columns.items():
         torch.testing.assert_close(table[:, columns], outputs[task], rtol=0, atol=1e-10)
-    own = network.own(images, torch.tensor([3, 1, 1, 0]))
+    own = network.own(x, torch.tensor([3, 1, 1, 0]))
     torch.testing.assert_close(own[1], outputs["b"][1], rtol=0, atol=1e-10)
+    network.train()
+    sum(out.square().sum() for out in network(x).values()).backward()
+    used = [p for p in network.parameters() if p.requires_grad and p.grad is None]
+    assert not used or name == "adashare"  # a policy of this step may skip a block for all tasks
+
+
+def test_the_input_is_checked(network: Sharing, x: Tensor) -> None:
+    for call in (network, network.table, lambda v: network.own(v, torch.zeros(len(v), dtype=torch.int64))):
+        with pytest.raises(SettingError, match=r"takes 5 features per row, but x has the shape \(11, 4\)"):
+            call(x[:, 1:])
+
+
+@pytest.mark.parametrize("name", SHARINGS)
+def test_what_is_not_asked_for_is_not_computed(name: str) -> None:
+    network = make(name, {"a": 1, "b": 3, "c": 1, "d": 2})
+    every = network.flops()
+    assert every == network.flops(list(network.tasks))
+    for task in network.tasks:
+        assert network.flops([task]) < every
+    assert network(torch.zeros(2, D, dtype=torch.float64), {}) == {}
+
+
+@pytest.mark.parametrize("name", SHARINGS)
+def test_parts_are_in_order_and_complete(name: str) -> None:
+    network = make(name, MIXED)
+    described = network.describe()
+    seen: set[str] = set()
+    for part in described["parts"]:
+        assert part["name"] not in seen
+        assert seen.issuperset(part["inputs"])
+        assert set(part["tasks"]) <= set(MIXED)
+        seen.add(part["name"])
+    assert {part["tasks"][0] for part in described["parts"] if part["kind"] == "head"} == set(MIXED)
+    assert described["shared_parameters"] == sum(p.numel() for p in network.shared_parameters())
+    if name != "single" and not isinstance(network, TaskNetworks):
+        assert described["shared_parameters"] > 0

@@ -8,7 +8,7 @@ from torch import nn
 
 from polytask.errors import SettingError
 from polytask.sharing import Parallel, ParallelLinear, parallel
-from polytask.sharing.parallel import fresh_copies
+from polytask.sharing.parallel import batched_linear, fresh_copies
 
 T, N, D = 4, 7, 5
 
@@ -138,3 +138,37 @@ def test_different_shapes_are_refused() -> None:
 def test_fresh_copies_have_weights_of_their_own() -> None:
     first, second = fresh_copies(nn.Sequential(nn.Linear(3, 3)), 2)
     assert not torch.equal(first[0].weight, second[0].weight)
+
+
+def test_products_differentiate_as_often_as_needed() -> None:
+    torch.manual_seed(0)
+    x, w, b = (
+        torch.randn(*s, dtype=torch.float64, requires_grad=True) for s in ((2, 3, 4), (2, 2, 4), (2, 2))
+    )
+    assert torch.autograd.gradcheck(batched_linear, (x, w, b))
+    assert torch.autograd.gradgradcheck(batched_linear, (x, w, b))
+    assert torch.autograd.gradcheck(lambda x, w: batched_linear(x, w, None), (x, w))
+
+
+def test_products_go_through_vmap_and_batched_gradients() -> None:
+    torch.manual_seed(0)
+    x, w, b = torch.randn(5, 2, 3, 4), torch.randn(2, 2, 4, requires_grad=True), torch.randn(2, 2)
+    found = torch.func.vmap(batched_linear, in_dims=(0, None, None))(x, w, b)
+    torch.testing.assert_close(found, torch.stack([batched_linear(v, w, b) for v in x]))
+    out = batched_linear(x[0], w, b)
+    factors = torch.randn(3, *out.shape)
+    (together,) = torch.autograd.grad(out, w, factors, is_grads_batched=True, retain_graph=True)
+    one_by_one = [torch.autograd.grad(out, w, f, retain_graph=True)[0] for f in factors]
+    torch.testing.assert_close(together, torch.stack(one_by_one))
+
+
+def test_products_in_mixed_precision() -> None:
+    torch.manual_seed(0)
+    x, w = torch.randn(2, 3, 4, requires_grad=True), torch.randn(2, 5, 4, requires_grad=True)
+    with torch.autocast("cpu", torch.bfloat16):
+        out = batched_linear(x, w, None)
+    assert out.dtype == torch.bfloat16
+    out.float().sum().backward()
+    assert x.grad is not None
+    assert w.grad is not None
+    torch.testing.assert_close(w.grad, x.detach().sum(1, keepdim=True).expand(2, 5, 4), rtol=2e-2, atol=2e-2)

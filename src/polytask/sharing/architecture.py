@@ -16,8 +16,8 @@ from polytask.sharing.encoders import head, mlp
 from polytask.sharing.parts import Part
 from polytask.sharing.towers import Towers
 
-#: Settings that every architecture's `for_table` has.
-_TABLE = ("hidden", "task_hidden", "dropout")
+#: Parameters that every architecture's constructor has, or may have.
+_COMMON = ("self", "heads", "encoder", "width", "task_hidden", "dropout", "example", "blocks")
 
 
 class Architecture(Sharing):
@@ -96,10 +96,14 @@ class Architecture(Sharing):
         return out
 
     @classmethod
+    def own_settings(cls) -> list[str]:
+        """Names of the settings that it has besides those of every architecture."""
+        return [name for name in inspect.signature(cls.__init__).parameters if name not in _COMMON]
+
+    @classmethod
     def check_settings(cls, settings: Mapping[str, Any]) -> None:
         """Raise for a setting that the architecture does not have, naming those it has."""
-        parameters = list(inspect.signature(cls.__init__).parameters)[4:]
-        known = [name for name in parameters if name not in (*_TABLE, "example", "blocks")]
+        known = cls.own_settings()
         for name in settings:
             if name not in known:
                 has = f"its settings are {', '.join(known)}" if known else "it has none of its own"

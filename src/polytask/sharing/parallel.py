@@ -85,9 +85,38 @@ def batched_linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         # One wide product reads the common input once; T narrow ones would read it T times.
         wide = nn.functional.linear(x, weight.reshape(-1, d_in), None if bias is None else bias.reshape(-1))
         return wide.view(x.shape[0], n_members, d_out).transpose(0, 1)
-    if bias is None:
-        return torch.bmm(x, weight.transpose(1, 2))
-    return torch.baddbmm(bias.unsqueeze(1), x, weight.transpose(1, 2))
+    out: Tensor = _Products.apply(x, weight, bias)
+    return out
+
+
+class _Products(torch.autograd.Function):
+    """``x_t W_tᵀ + b_t`` with its gradients written out.
+
+    Autograd finds the gradient of Wᵀ, and turning it round for W costs as much as a product of this size.
+    """
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        if bias is None:
+            return torch.bmm(x, weight.transpose(1, 2))
+        return torch.baddbmm(bias.unsqueeze(1), x, weight.transpose(1, 2))
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        ctx.save_for_backward(*inputs[:2])
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight = ctx.saved_tensors
+        of_x, of_weight, of_bias = ctx.needs_input_grad
+        # Products in mixed precision return another type than they were given.
+        return (
+            torch.bmm(grad, weight.to(grad.dtype)) if of_x else None,
+            torch.bmm(grad.transpose(1, 2), x.to(grad.dtype)) if of_weight else None,
+            grad.sum(1) if of_bias else None,
+        )
 
 
 def parallel(modules: Sequence[nn.Module]) -> Parallel:

@@ -229,15 +229,14 @@ def _check_distributed(network: Sharing, x: Tensor, claims: Claims) -> None:
     if not torch.distributed.is_available() or torch.distributed.is_initialized():
         return
     alone, wrapped = copy.deepcopy(network), copy.deepcopy(network)
+    _backward(alone, x)
     store = torch.distributed.HashStore()
     torch.distributed.init_process_group("gloo", store=store, rank=0, world_size=1)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # about its speed
-            ddp = nn.parallel.DistributedDataParallel(wrapped)
-            for step in (alone, ddp):
-                torch.manual_seed(3)
-                sum(out.square().sum() for out in step(x).values()).backward()
+            # No name for the wrapper: one that outlives its process group can hang.
+            _backward(nn.parallel.DistributedDataParallel(wrapped), x)
     finally:
         torch.distributed.destroy_process_group()
     for (name, p), q in zip(alone.named_parameters(), wrapped.parameters()):
@@ -247,6 +246,11 @@ def _check_distributed(network: Sharing, x: Tensor, claims: Claims) -> None:
             )
         else:
             claims.same(_plain(q.grad), _plain(p.grad), f"under DDP '{name}' must get the same gradient")
+
+
+def _backward(network: nn.Module, x: Tensor) -> None:
+    torch.manual_seed(3)
+    sum(out.square().sum() for out in network(x).values()).backward()
 
 
 def _check_description(network: Sharing, sharing: Any, x: Tensor, claims: Claims) -> None:
