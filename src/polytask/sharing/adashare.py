@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from polytask.errors import PolytaskWarning, SettingError
 from polytask.sharing.architecture import Architecture
 from polytask.sharing.blocks import Blocks, Encoder, find_blocks, running_statistics
+from polytask.sharing.cards import Card
 from polytask.sharing.parts import Matrix, Part, parameters_of
 
 #: Temperatures do not fall below: the relaxation is a step by then, and its slope must stay finite.
@@ -92,6 +93,11 @@ class AdaShare(Architecture):
     """
 
     name = "adashare"
+    card = Card(
+        "Sun, Panda, Feris & Saenko 2020, AdaShare, NeurIPS",
+        "x ← u_lk B_l(x) + (1 − u_lk) x, u by Gumbel-softmax",
+        "the blocks that a task does not skip",
+    )
     steps: Tensor
     choices: Tensor
 

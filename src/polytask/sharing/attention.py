@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from polytask.errors import SettingError
 from polytask.sharing.architecture import Architecture
 from polytask.sharing.blocks import Blocks, Encoder, find_blocks
+from polytask.sharing.cards import Card
 from polytask.sharing.parallel import Parallel
 from polytask.sharing.parts import Matrix, Part, parameters_of
 from polytask.sharing.rows import group_rows, ungroup_rows
@@ -72,6 +73,11 @@ class MTAN(Architecture):
     """
 
     name = "mtan"
+    card = Card(
+        "Liu, Johns & Davison 2019, End-to-end multi-task learning with attention, CVPR",
+        "â_t = a_t ⊙ p, a_t = h_t(g_t([u; f(â_t below)]))",
+        "a network whose features each task masks",
+    )
 
     def __init__(
         self,

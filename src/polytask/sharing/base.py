@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from polytask.errors import SettingError
+from polytask.sharing.cards import Card
 from polytask.sharing.cost import flops_per_row
 from polytask.sharing.parts import Part, described
 
@@ -36,6 +37,8 @@ class Sharing(nn.Module, ABC):
     """
 
     name: str = ""
+    #: What it is in a line, for the table of `sharing_methods`; a class of your own may have one.
+    card: Card | None = None
 
     def __init__(self, heads: Mapping[str, int]) -> None:
         super().__init__()

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from polytask.sharing.architecture import Architecture
 from polytask.sharing.blocks import layer_parameters, output_width
+from polytask.sharing.cards import Card
 from polytask.sharing.parts import Part
 
 
@@ -34,6 +35,11 @@ class HardSharing(Architecture):
     """
 
     name = "hard"
+    card = Card(
+        "Caruana 1997, Multitask learning, Machine Learning 28",
+        "y_t = h_t(f(x))",
+        "the encoder f (shared bottom)",
+    )
 
     def __init__(
         self,

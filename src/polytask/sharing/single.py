@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from polytask.sharing.cards import Card
 from polytask.sharing.networks import TaskNetworks
 
 
@@ -12,3 +13,8 @@ class SingleTask(TaskNetworks):
     """
 
     name = "single"
+    card = Card(
+        "the baseline",
+        "y_t = h_t(f_t(x))",
+        "nothing",
+    )

@@ -18,7 +18,11 @@ from torch import Tensor, nn
 from polytask.errors import PolytaskWarning, SettingError
 from polytask.sharing.architecture import Architecture
 from polytask.sharing.blocks import Blocks, Encoder, find_blocks
-from polytask.sharing.cross_stitch import (
+from polytask.sharing.cards import Card
+from polytask.sharing.parallel import Parallel
+from polytask.sharing.parts import Matrix, Part
+from polytask.sharing.stacked import Stacked
+from polytask.sharing.stitching import (
     Rows,
     check_start,
     initial_stitch,
@@ -29,9 +33,6 @@ from polytask.sharing.cross_stitch import (
     tower_parts,
     typed,
 )
-from polytask.sharing.parallel import Parallel
-from polytask.sharing.parts import Matrix, Part
-from polytask.sharing.stacked import Stacked
 
 #: Convolutions whose weights begin with the units; those of transposed ones do not.
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -102,6 +103,11 @@ class Sluice(Architecture):
     """
 
     name = "sluice"
+    card = Card(
+        "Ruder, Bingel, Augenstein & Søgaard 2019, Latent multi-task architecture learning, AAAI",
+        "x̃ = α x over subspaces of tasks, Σ_l β_l x̃_l, λ Σ ‖G_1ᵀG_2‖²_F",
+        "subspaces of activations, by learned α; β mixes layers",
+    )
 
     def __init__(
         self,

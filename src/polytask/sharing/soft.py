@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from polytask.errors import SettingError
+from polytask.sharing.cards import Card
 from polytask.sharing.networks import TaskNetworks, spread
 
 
@@ -48,6 +49,11 @@ class SoftSharing(TaskNetworks):
     """
 
     name = "soft"
+    card = Card(
+        "Duong, Cohn, Bird & Cook 2015, Low resource dependency parsing, ACL; Evgeniou & Pontil 2004, KDD",
+        "Σ_l λ_l Σ_{s<t} ‖W_l⁽ˢ⁾ − W_l⁽ᵗ⁾‖²_F",
+        "a pull between the tasks' weights",
+    )
 
     def __init__(
         self,

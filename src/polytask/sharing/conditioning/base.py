@@ -113,6 +113,7 @@ class Conditioned(Architecture, ABC):
         self._steps = [step for steps in self._blocks for step in steps]
         self.steps = nn.ModuleList(self._steps)
         self._first = next(i for i, step in enumerate(self._steps) if step.condition is not None)
+        self._cut = self._common_cut()
         self._warn_of_statistics(encoder)
 
     @abstractmethod
@@ -123,7 +124,7 @@ class Conditioned(Architecture, ABC):
 
     def representations(self, x: Tensor, tasks: Sequence[int]) -> Tensor:
         h = self._encode(x, Asked(tasks, self.descriptor(tasks)))
-        return h if self.shared_head or self._cut() else self.remember(h.transpose(0, 1)).transpose(0, 1)
+        return h if self.shared_head or self._cut else self.remember(h.transpose(0, 1)).transpose(0, 1)
 
     def forward(self, x: Tensor, rows: Rows | None = None) -> dict[str, Tensor]:
         wanted = self.check_rows(rows)
@@ -148,20 +149,20 @@ class Conditioned(Architecture, ABC):
 
     def _rows(self, x: Tensor, asked: Asked) -> Tensor:
         h = self._encode(x, asked)
-        return h if self.shared_head or self._cut() else self.remember(h)
+        return h if self.shared_head or self._cut else self.remember(h)
 
     def _encode(self, x: Tensor, asked: Asked) -> Tensor:
         h = x
         for i, step in enumerate(self._steps):
             out = step.module(h) if i <= self._first else asked.run(step.module, h)
             if i == self._first:
-                out = asked.part(self.remember(out) if self._cut() else out)
+                out = asked.part(self.remember(out) if self._cut else out)
             if step.condition is not None:
                 out = step.condition(out, asked, step.module, h.shape)
             h = out
         return h
 
-    def _cut(self) -> bool:
+    def _common_cut(self) -> bool:
         """Whether everything shared comes before the first place that the descriptor acts on."""
         after = [step.module for step in self._steps[self._first + 1 :]]
         conditions = [step.condition for step in self._steps if step.condition is not None]
