@@ -16,6 +16,7 @@ from polytask.errors import SettingError
 from polytask.sharing.architecture import Architecture
 from polytask.sharing.base import Rows, take
 from polytask.sharing.blocks import Encoder, find_blocks
+from polytask.sharing.cards import Card
 from polytask.sharing.parts import Part, parameters_of
 
 
@@ -60,6 +61,11 @@ class Hierarchical(Architecture):
     """
 
     name = "hierarchical"
+    card = Card(
+        "Søgaard & Goldberg 2016, Deep multi-task learning with low level tasks supervised at lower layers, ACL",
+        "y_t = h_t(f_{l_t}(… f_1(x)))",
+        "blocks up to the lower task's level",
+    )
 
     def __init__(
         self,

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from polytask.sharing.blocks import Blocks
+from polytask.sharing.cards import Card
 from polytask.sharing.conditioning.base import Conditioned, at_the_end, chain, rest
 from polytask.sharing.conditioning.steps import Asked, Condition, Step, cut_at_layer
 
@@ -24,6 +25,11 @@ class Additive(Conditioned):
     """
 
     name = "additive"
+    card = Card(
+        "Dumoulin et al. 2018, Feature-wise transformations, Distill",
+        "h ← h + U z_t",
+        "one network that is told the task",
+    )
     enters = True
 
     def conditioned(self, number: int, blocks: Blocks) -> list[Step]:

@@ -14,6 +14,7 @@ from torch.func import functional_call
 
 from polytask.errors import SettingError
 from polytask.sharing.blocks import Blocks
+from polytask.sharing.cards import Card
 from polytask.sharing.conditioning.additive import Shift
 from polytask.sharing.conditioning.base import Conditioned, rest
 from polytask.sharing.conditioning.numbers import TaskNumbers
@@ -39,6 +40,11 @@ class Concatenation(Conditioned):
     """
 
     name = "concatenation"
+    card = Card(
+        "Dumoulin et al. 2018, Feature-wise transformations, Distill",
+        "h ← f([h; z_t])",
+        "one network that is told the task",
+    )
     enters = True
 
     def conditioned(self, number: int, blocks: Blocks) -> list[Step]:

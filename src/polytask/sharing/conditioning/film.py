@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from polytask.sharing.blocks import Blocks
+from polytask.sharing.cards import Card
 from polytask.sharing.conditioning.base import Conditioned, at_the_end, chain, rest
 from polytask.sharing.conditioning.steps import Asked, Condition, Step
 
@@ -25,6 +26,11 @@ class FiLM(Conditioned):
     """
 
     name = "film"
+    card = Card(
+        "Perez, Strub, de Vries, Dumoulin & Courville 2018, FiLM, AAAI",
+        "h ← γ(z_t) ⊙ h + β(z_t)",
+        "one network that is told the task",
+    )
 
     def conditioned(self, number: int, blocks: Blocks) -> list[Step]:
         before, channels, dim, after = at_the_end(number, blocks)

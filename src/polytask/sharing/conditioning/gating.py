@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from polytask.errors import SettingError
 from polytask.sharing.blocks import Blocks, Encoder
+from polytask.sharing.cards import Card
 from polytask.sharing.conditioning.base import Conditioned, at_the_end, chain, rest
 from polytask.sharing.conditioning.descriptors import DescriptorSetting, OneHot
 from polytask.sharing.conditioning.numbers import FixedNumbers
@@ -47,6 +48,11 @@ class Gating(Conditioned):
     """
 
     name = "gating"
+    card = Card(
+        "Finn 2021, CS 330 (multiplicative conditioning); Jacobs, Jordan, Nowlan & Hinton 1991",
+        "h ← h ⊙ g(z_t)",
+        "one network that is told the task",
+    )
 
     def __init__(
         self,
