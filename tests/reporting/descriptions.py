@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -155,6 +156,19 @@ def hierarchical(n: int) -> dict[str, Any]:
         parts.append(part(f"layer {k}", "layer", tasks[k - 1 :], 6464, [f"layer {k - 1}"] if k > 1 else []))
         out[tasks[k - 1]] = [f"layer {k}"]
     return describe("hierarchical", tasks, parts + heads(tasks, lambda t: out.get(t, [f"layer {depth}"])))
+
+
+def odd(seed: int) -> dict[str, Any]:
+    """Some network of some tasks, such as nobody would build."""
+    rng = random.Random(seed)
+    tasks, parts = task_names(rng.choice([1, 2, 3, 5, 9, 14])), []
+    for k in range(rng.randint(1, 14)):
+        kind = rng.choice(["layer", "expert", "gate", "stitch", "attention", "condition", "of no kind"])
+        users = tasks if rng.random() < 0.4 else rng.sample(tasks, rng.randint(1, len(tasks)))
+        inputs = [p["name"] for p in parts if rng.random() < 0.35]
+        parts.append(part(f"part {k}", kind, users, rng.randint(0, 10 ** rng.randint(1, 8)), inputs))
+    taken = {t: [p["name"] for p in parts if t in p["tasks"] and rng.random() < 0.5] for t in tasks}
+    return describe("odd", tasks, parts + heads(tasks, lambda t: taken[t]))
 
 
 CASES: dict[str, Callable[[int], dict[str, Any]]] = {

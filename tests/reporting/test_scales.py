@@ -19,7 +19,7 @@ def test_ticks_are_round_even_and_inside(low, width, about):
     steps = np.diff(ticks)
     if len(steps):
         assert steps == pytest.approx(np.full(len(steps), steps[0]), rel=1e-6)
-        mantissa = steps[0] / 10.0 ** np.floor(np.log10(steps[0]) + 1e-9)
+        mantissa = steps[0] / 10.0 ** np.floor(np.log10(steps[0]) + 1e-6)
         assert min(abs(mantissa - m) for m in (1, 2, 5)) < 1e-5
 
 

@@ -2,6 +2,16 @@
 
 from polytask.reporting.balancing import render_balancing, write_balancing
 from polytask.reporting.html import render_html, write_html
+from polytask.reporting.sharing import render_sharing, sharing_svg, write_sharing
 from polytask.reporting.terminal import print_comparison
 
-__all__ = ["print_comparison", "render_balancing", "render_html", "write_balancing", "write_html"]
+__all__ = [
+    "print_comparison",
+    "render_balancing",
+    "render_html",
+    "render_sharing",
+    "sharing_svg",
+    "write_balancing",
+    "write_html",
+    "write_sharing",
+]

@@ -41,15 +41,15 @@ _DRAWING = (
     "takes, and a box in a task’s colour serves that task alone."
 )
 _GATES = (
-    "Each cell is the mean weight that a row’s gate gives to a column’s expert: a column that is pale "
+    "Each cell is the mean weight that a row’s gate gives to a column’s expert: a column that is faint "
     "throughout is an expert that hardly anyone uses, and rows that look alike share the same experts."
 )
 _STITCHES = (
-    "Each cell says how much of the column’s features enters the row’s network: a dark diagonal means that "
+    "Each cell says how much of the column’s features enters the row’s network: a strong diagonal means that "
     "tasks keep to themselves, and off it colour means that they take from each other."
 )
 _COVARIANCE = (
-    "Blue: the weights of two tasks vary together; orange: one goes up where the other goes down; pale: "
+    "Blue: the weights of two tasks vary together; orange: one goes up where the other goes down; faint: "
     "they say little about each other."
 )
 _BRANCHES = (
@@ -120,13 +120,15 @@ def render_sharing(
     )
 
 
-def write_sharing(path: str | Path, description: Description, **settings: Any) -> Path:
+def write_sharing(description: Description, path: str | Path, **settings: Any) -> Path:
     """Write the page under a temporary name, then rename: a file of this name is always a whole one.
 
     Parameters
     ----------
+    description
+        As for `render_sharing`.
     path : path
-    description, **settings
+    **settings
         As for `render_sharing`.
     """
     write_atomic(path, render_sharing(description, **settings))

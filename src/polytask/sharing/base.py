@@ -188,7 +188,7 @@ class Sharing(nn.Module, ABC):
         dict
             "name", "heads", "settings" (None where it cannot be built from a name), "parameters",
             "shared_parameters", and "parts": what it is made of, each with "name", "kind", "layer", "tasks",
-            "shared", "parameters" and "inputs", see `polytask.sharing.parts`.
+            "shared", "parameters", "inputs" and "members", see `polytask.sharing.parts`.
         """
         return {
             "name": self.name,

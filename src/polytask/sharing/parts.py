@@ -27,6 +27,8 @@ class Part:
         Names of the parts whose outputs it takes; none: the input x.
     shared : bool, optional
         Whether its parameters are shared by construction; None: where it has more than one task.
+    members : tuple of str
+        Names of the equal modules that it consists of, where these are stored together: experts, towers.
     """
 
     name: str
@@ -35,6 +37,7 @@ class Part:
     parameters: tuple[nn.Parameter, ...] = field(default=(), repr=False)
     inputs: tuple[str, ...] = ()
     shared: bool | None = None
+    members: tuple[str, ...] = ()
 
     @property
     def is_shared(self) -> bool:
@@ -79,6 +82,7 @@ def described(parts: Sequence[Part]) -> list[dict[str, Any]]:
             "shared": part.is_shared,
             "parameters": sum(p.numel() for p in part.parameters),
             "inputs": list(part.inputs),
+            "members": list(part.members),
         }
         for part in parts
     ]

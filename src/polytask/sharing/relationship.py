@@ -17,6 +17,7 @@ from torch.autograd.function import once_differentiable
 from polytask.errors import PolytaskWarning, SettingError
 from polytask.sharing.architecture import Architecture
 from polytask.sharing.blocks import layer_parameters, output_width
+from polytask.sharing.cards import Card
 from polytask.sharing.parts import Matrix, Part
 
 SCALES = ("learned", "fixed")
@@ -73,6 +74,11 @@ class Relationship(Architecture):
     """
 
     name = "relationship"
+    card = Card(
+        "Long, Cao, Wang & Yu 2017, Learning multiple tasks with multilinear relationship networks, NeurIPS",
+        "λ/2 Σ_l [vec(𝒲)ᵀ (Σ₁ ⊗ Σ₂ ⊗ Σ₃)⁻¹ vec(𝒲) + Σ_k (D/D_k) log|Σ_k|]",
+        "the encoder; a prior on the tasks' layers that learns how tasks are related",
+    )
 
     _steps: Tensor
 

@@ -84,7 +84,8 @@ def tower_parts(
             out += own_parts(f"layer {i}", "layer", block, takes)
         else:
             towers = f"layer {i} of {len(tasks)} networks"
-            out.append(Part(towers, tasks, "layer", parameters_of(block), takes[tasks[0]]))
+            members = tuple(f"layer {i} of {task}" for task in tasks)
+            out.append(Part(towers, tasks, "layer", parameters_of(block), takes[tasks[0]], members=members))
             takes = dict.fromkeys(tasks, (towers,))
             if i <= len(alphas):
                 out.append(Part(f"stitch {i}", tasks, "stitch", (alphas[i - 1],), (towers,)))

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from polytask.errors import SettingError
+from polytask.sharing.cards import Card
 from polytask.sharing.networks import TaskNetworks
 from polytask.sharing.parts import Matrix
 from polytask.sharing.soft import per_layer
@@ -52,8 +53,9 @@ class TraceNormSharing(TaskNetworks):
         not zero. "proximal" lowers every singular value by step size × λ after each step of the optimizer, down
         to zero, which gives low rank exactly. With one unfolding ("matrix") this is the proximal step; with
         several they follow one another, which differs from the proximal step of their sum by the square of the
-        step size, and raises the rank of no unfolding. Under an adaptive optimizer, whose steps are scaled,
-        the same λ weighs otherwise than as a penalty.
+        step size, and raises the rank of no unfolding. Random weights have full rank: until the step sizes × λ
+        add up to the singular values at the start (4.6 each for 64 × 64 weights), nothing is zero. Under an
+        adaptive optimizer, whose steps are scaled, the same λ weighs otherwise than as a penalty.
     task_hidden : sequence of int
         Widths of further layers before each output.
     dropout : float
@@ -68,6 +70,11 @@ class TraceNormSharing(TaskNetworks):
     """
 
     name = "trace_norm"
+    card = Card(
+        "Yang & Hospedales 2017, Trace norm regularised deep multi-task learning, ICLR workshop",
+        "Σ_l λ_l Σ_i ‖unfolding i of 𝒲_l‖_*",
+        "a pull of the tasks' stacked weights to low rank",
+    )
 
     def __init__(
         self,

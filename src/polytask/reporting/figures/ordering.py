@@ -9,7 +9,7 @@ def neighbours(tasks: Sequence[str], groups: Iterable[Iterable[str]]) -> list[st
     """The tasks, reordered as little as needed so that the members of each group are neighbours.
 
     That is possible where of any two groups one holds the other or they have nothing in common; where it is
-    not, larger groups go first.
+    not, smaller groups are kept together rather than larger ones.
     """
     order = list(tasks)
     distinct = {frozenset(group): None for group in groups}
