@@ -162,6 +162,20 @@ class BypassedFeatures(Small):
         return {t: self.outs[t](h if i is None else h[i]) for t, i in self.check_rows(rows).items()}
 
 
+class InOrder(Small):
+    """Outputs go to the tasks in the order in which these were asked for."""
+
+    def forward(self, x, rows=None):
+        asked = self.check_rows(rows)
+        out = super().forward(x, rows)
+        whole = (
+            rows is not None
+            and len(asked) == len(self.tasks)
+            and not any(i is not None for i in asked.values())
+        )
+        return dict(zip(asked, [out[t] for t in self.tasks])) if whole else out
+
+
 class AnyWidth(Small):
     def forward(self, x, rows=None):
         return super().forward(nn.functional.pad(x, (0, self.encoder.in_features - x.shape[1])), rows)
@@ -212,6 +226,7 @@ class NoSettings(HardSharing):
         (VectorPenalty, "penalty must be a scalar"),
         (Bursting, "after_step left parameters that are not finite"),
         (BypassedFeatures, r"features\(\) must lie on every way from shared parameters to 'a'"),
+        (InOrder, "'a' must not depend on the order of tasks"),
         (AnyWidth, "a table with a column too few must raise an error"),
         (OwnDraws, "in training mode, one seed must give the same outputs"),
         (Miscounted, "describe counts 1 of"),

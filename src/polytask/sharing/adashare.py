@@ -187,7 +187,7 @@ class AdaShare(Architecture):
         distance = (weight * (alpha.unsqueeze(0) - alpha.unsqueeze(1)).abs()).sum()
         return self.sparsity * log_alpha.sum() + self.sharing * distance
 
-    def after_step(self, rate: float | None = None) -> None:
+    def after_step(self) -> None:
         """Count the step, from which the temperature and the curriculum's stage follow."""
         self.steps += 1
 

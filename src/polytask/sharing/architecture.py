@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from polytask.errors import SettingError
 from polytask.sharing.base import Rows, Sharing, take
+from polytask.sharing.blocks import layer_parameters
 from polytask.sharing.encoders import head, mlp
 from polytask.sharing.parts import Part
 from polytask.sharing.towers import Towers
@@ -164,6 +165,14 @@ class Architecture(Sharing):
     def task_parameters(self, task: str) -> Iterator[nn.Parameter]:
         mine = [part for part in self.parts() if part.tasks == (task,) and not part.is_shared]
         return _distinct(p for part in mine for p in part.parameters)
+
+    def trunk_parts(self, encoder: nn.Module) -> list[Part]:
+        """A part for each layer of an encoder that all tasks share, input side first."""
+        out: list[Part] = []
+        for i, parameters in enumerate(layer_parameters(encoder), start=1):
+            below = tuple(part.name for part in out[-1:])
+            out.append(Part(f"layer {i}", self.tasks, "layer", parameters, below, shared=True))
+        return out
 
     def head_parts(self, inputs: Mapping[str, Sequence[str]]) -> list[Part]:
         """A part for each task's head; `inputs` maps a task to the parts that its head takes."""

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from torch import Tensor, nn
 
 from polytask.sharing.architecture import Architecture
-from polytask.sharing.blocks import layer_parameters, output_width
+from polytask.sharing.blocks import output_width
 from polytask.sharing.cards import Card
 from polytask.sharing.parts import Part
 
@@ -58,8 +58,5 @@ class HardSharing(Architecture):
         return self.remember(self.encoder(x))
 
     def parts(self) -> list[Part]:
-        out: list[Part] = []
-        for i, parameters in enumerate(layer_parameters(self.encoder), start=1):
-            below = tuple(part.name for part in out[-1:])
-            out.append(Part(f"layer {i}", self.tasks, "layer", parameters, below, shared=True))
-        return out + self.head_parts({task: [part.name for part in out[-1:]] for task in self.tasks})
+        trunk = self.trunk_parts(self.encoder)
+        return trunk + self.head_parts({task: [part.name for part in trunk[-1:]] for task in self.tasks})

@@ -51,7 +51,7 @@ class TaskNetworks(Architecture, ABC):
         self.encoders = Parallel(fresh_copies(encoder, len(self.tasks)))
 
     def representations(self, x: Tensor, tasks: Sequence[int]) -> Tensor:
-        return self.encoders(x, None if len(tasks) == len(self.tasks) else tasks)
+        return self.encoders(x, None if list(tasks) == list(range(len(self.tasks))) else tasks)
 
     def forward(self, x: Tensor, rows: Rows | None = None) -> dict[str, Tensor]:
         wanted = self.check_rows(rows)

@@ -16,7 +16,7 @@ from torch.autograd.function import once_differentiable
 
 from polytask.errors import PolytaskWarning, SettingError
 from polytask.sharing.architecture import Architecture
-from polytask.sharing.blocks import layer_parameters, output_width
+from polytask.sharing.blocks import output_width
 from polytask.sharing.cards import Card
 from polytask.sharing.parts import Matrix, Part
 
@@ -125,11 +125,8 @@ class Relationship(Architecture):
         return self.remember(self.encoder(x))
 
     def parts(self) -> list[Part]:
-        out: list[Part] = []
-        for i, parameters in enumerate(layer_parameters(self.encoder), start=1):
-            below = tuple(part.name for part in out[-1:])
-            out.append(Part(f"layer {i}", self.tasks, "layer", parameters, below, shared=True))
-        return out + self.head_parts({task: [part.name for part in out[-1:]] for task in self.tasks})
+        trunk = self.trunk_parts(self.encoder)
+        return trunk + self.head_parts({task: [part.name for part in trunk[-1:]] for task in self.tasks})
 
     # ------------------------------------------------------------------ the prior
 

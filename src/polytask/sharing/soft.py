@@ -81,6 +81,7 @@ class SoftSharing(TaskNetworks):
             for strength, layer in zip(self.strength, self.layers())
             if strength
             for stacked in layer
+            if stacked.requires_grad
         ]
         return torch.stack(terms).sum() if terms else None
 

@@ -106,6 +106,11 @@ def _check_rows(network: Sharing, x: Tensor, claims: Claims) -> None:
             _plain(some[task]), _plain(wanted), f"the rows of '{task}' asked for must be those of forward"
         )
     claims.holds(network(x, {}) == {}, "no task asked for must give no output.")
+    turned = network(x, dict.fromkeys(reversed(network.tasks)))
+    for task in network.tasks:
+        claims.same(
+            _plain(turned[task]), _plain(outputs[task]), f"'{task}' must not depend on the order of tasks"
+        )
     alone = network(x[:1])
     for task in network.tasks:
         claims.same(

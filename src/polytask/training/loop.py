@@ -115,7 +115,8 @@ class Run:
             )
         self.shared = shared
         #: Whether no task's training changes another task's network.
-        self.independent = not any(p.requires_grad for p in shared) and sharing.penalty() is None
+        coupled = sharing.penalty() is not None or type(sharing).after_step is not Sharing.after_step
+        self.independent = not coupled and not any(p.requires_grad for p in shared)
         self.mode = stopping_mode(settings.stopping, not self.independent)
         self.modes = Modes(sharing)
         self.stopping: EarlyStopping | None = None

@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from polytask.errors import SettingError
 from polytask.sharing.architecture import Architecture
-from polytask.sharing.blocks import layer_parameters
 from polytask.sharing.mixture.bottom import Split, pooled
 from polytask.sharing.parts import Matrix, Part
 
@@ -88,12 +87,7 @@ class Mixture(Architecture, ABC):
 
     def bottom_parts(self) -> list[Part]:
         """The layers below the experts, input side first."""
-        out: list[Part] = []
-        if self.bottom is not None:
-            for i, parameters in enumerate(layer_parameters(self.bottom), start=1):
-                below = tuple(part.name for part in out[-1:])
-                out.append(Part(f"layer {i}", self.tasks, "layer", parameters, below, shared=True))
-        return out
+        return [] if self.bottom is None else self.trunk_parts(self.bottom)
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from torch import Tensor
 
 from polytask.sharing.blocks import Encoder
+from polytask.sharing.cards import Card
 from polytask.sharing.mixture.base import Mixture, at_least_one, evaluated
 from polytask.sharing.mixture.bottom import split
 from polytask.sharing.mixture.top_level import TopLevel
@@ -50,6 +51,11 @@ class CGC(Mixture):
     """
 
     name = "cgc"
+    card = Card(
+        "Tang, Liu, Zhao & Gong 2020, Progressive layered extraction, RecSys",
+        "g^k = softmax(W_g^k x) · [E_k; E_shared]",
+        "some experts; others are the task's own",
+    )
 
     def __init__(
         self,

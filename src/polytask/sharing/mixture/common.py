@@ -75,10 +75,14 @@ class CommonExperts(Mixture, ABC):
             seen, outputs = self.cut(seen, outputs)
         return seen, outputs
 
+    @property
+    def _expert_names(self) -> tuple[str, ...]:
+        return tuple(f"expert {i + 1}" for i in range(len(self.experts)))
+
     def gates(self, x: Tensor) -> list[Matrix]:
         with evaluated(self):
             below = self.below(x)
-            experts = tuple(f"expert {i + 1}" for i in range(len(self.experts)))
+            experts = self._expert_names
             weights = self.gate(self.seen(below)).mean(1).double().cpu().numpy()
             outputs = self.experts(below)
         used = Matrix("", self.tasks, experts, weights)
@@ -90,7 +94,9 @@ class CommonExperts(Mixture, ABC):
         out = self.bottom_parts()
         below = tuple(part.name for part in out[-1:])
         experts = parameters_of(self.experts)
-        out.append(Part("experts", self.tasks, "expert", experts, below, shared=True))
+        out.append(
+            Part("experts", self.tasks, "expert", experts, below, shared=True, members=self._expert_names)
+        )
         for k, task in enumerate(self.tasks):
             out.append(Part(f"gate of {task}", (task,), "gate", self.gate.parameters_of(k), below))
         return out + self.head_parts({task: ("experts", f"gate of {task}") for task in self.tasks})

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from polytask.errors import SettingError
 from polytask.sharing.blocks import Encoder
+from polytask.sharing.cards import Card
 from polytask.sharing.mixture.common import CommonExperts
 from polytask.sharing.mixture.gates import mix
 from polytask.sharing.mixture.selectors import SelectorGates
@@ -56,6 +57,11 @@ class DSelectK(CommonExperts):
     """
 
     name = "dselect_k"
+    card = Card(
+        "Hazimeh et al. 2021, DSelect-k, NeurIPS",
+        "f^k = Σ_i q(α, z)_i f_i(x), q with k entries that are not zero",
+        "all experts; each task uses k of them",
+    )
     sparse = True
     gate: SelectorGates
 

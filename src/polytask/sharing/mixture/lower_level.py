@@ -129,8 +129,10 @@ class LowerLevel(nn.Module):
     def parts(self, prefix: str, below: Sequence[str], below_task: Mapping[str, Sequence[str]]) -> list[Part]:
         """Experts, the shared gate over `below` and the tasks' gates over `below_task`."""
         every = tuple(dict.fromkeys([*below, *(name for task in self.tasks for name in below_task[task])]))
+        names = tuple(prefix + name for name in expert_names(self.tasks, self.n_own, self.n_shared))
+        experts = parameters_of(self.experts)
         out = [
-            Part(f"{prefix}experts", self.tasks, "expert", parameters_of(self.experts), every, shared=True),
+            Part(f"{prefix}experts", self.tasks, "expert", experts, every, shared=True, members=names),
             Part(
                 f"{prefix}shared gate",
                 self.tasks,

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from torch import Tensor
 
 from polytask.sharing.blocks import Encoder
+from polytask.sharing.cards import Card
 from polytask.sharing.mixture.common import CommonExperts
 from polytask.sharing.mixture.gates import SoftmaxGates
 
@@ -54,6 +55,11 @@ class MMoE(CommonExperts):
     """
 
     name = "mmoe"
+    card = Card(
+        "Ma et al. 2018, Modeling task relationships with multi-gate mixture-of-experts, KDD",
+        "f^k = Σ_i softmax(W_gk x)_i f_i(x)",
+        "all experts; gates choose",
+    )
 
     def __init__(
         self,

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from torch import Tensor, nn
 
 from polytask.sharing.blocks import Encoder
+from polytask.sharing.cards import Card
 from polytask.sharing.encoders import mlp
 from polytask.sharing.mixture.base import Mixture, at_least_one, evaluated
 from polytask.sharing.mixture.bottom import split
@@ -61,6 +62,11 @@ class PLE(Mixture):
     """
 
     name = "ple"
+    card = Card(
+        "Tang, Liu, Zhao & Gong 2020, Progressive layered extraction, RecSys",
+        "CGC in levels, with a shared gate that sees all experts",
+        "levels of experts, fewer towards the top",
+    )
 
     def __init__(
         self,

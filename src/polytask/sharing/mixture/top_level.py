@@ -107,7 +107,18 @@ class TopLevel(nn.Module):
     def parts(self, prefix: str, below: Sequence[str], below_task: Mapping[str, Sequence[str]]) -> list[Part]:
         """Shared experts over `below`; each task's experts and gate over `below_task`."""
         common = parameters_of(self.common)
-        out = [Part(f"{prefix}shared experts", self.tasks, "expert", common, tuple(below), shared=True)]
+        names = tuple(f"{prefix}shared expert {i + 1}" for i in range(len(self.common)))
+        out = [
+            Part(
+                f"{prefix}shared experts",
+                self.tasks,
+                "expert",
+                common,
+                tuple(below),
+                shared=True,
+                members=names,
+            )
+        ]
         for k, task in enumerate(self.tasks):
             own = parameters_of(list(self.own.members)[k * self.n_own : (k + 1) * self.n_own])
             inputs = tuple(below_task[task])
