@@ -30,9 +30,7 @@ import torch
 from torch import Tensor, nn
 
 from common import Result, parser
-from polytask.sharing import Sharing, SoftSharing
-from polytask.sharing.cross_stitch import CrossStitch
-from polytask.sharing.mixture import CGC, MMoE
+from polytask.sharing import CGC, CrossStitch, MMoE, Sharing, SoftSharing
 from polytask.sharing.stacked import Stacked
 
 N_TASKS, N_EXPERTS = 10, 8
@@ -40,7 +38,7 @@ HEADS = {f"t{i}": 1 for i in range(N_TASKS)}
 #: Rows, features, and how many times faster than a loop a step has to be.
 SIZES = ((128, 100, 2.5), (1024, 500, 1.6))
 #: Name → widths of experts or encoders, widths of towers.
-WIDTHS = {"256-128, towers 64": ((256, 128), (64,)), "64-64": ((64, 64), ())}
+WIDTHS = {"16, towers 8": ((16,), (8,)), "256-128, towers 64": ((256, 128), (64,)), "64-64": ((64, 64), ())}
 
 Step = Callable[[], None]
 

@@ -17,6 +17,7 @@ from polytask.cli.arguments import EXIT_CODES, parser
 ROOT = Path(__file__).parents[1]
 README, CONTRIBUTING = (ROOT / name for name in ("README.md", "CONTRIBUTING.md"))
 BALANCING = ROOT / "docs" / "balancing.md"
+SHARING = ROOT / "docs" / "sharing.md"
 
 
 def blocks(path, language):
@@ -25,7 +26,11 @@ def blocks(path, language):
 
 @pytest.mark.parametrize(
     ("path", "k"),
-    [(path, k) for path in (README, CONTRIBUTING, BALANCING) for k in range(len(blocks(path, "python")))],
+    [
+        (path, k)
+        for path in (README, CONTRIBUTING, BALANCING, SHARING)
+        for k in range(len(blocks(path, "python")))
+    ],
     ids=lambda value: getattr(value, "stem", value),
 )
 def test_python_runs(path, k, tmp_path, monkeypatch, capsys):

@@ -26,7 +26,8 @@ def test_cards_are_filled_in_and_on_the_page(row: dict[str, str]) -> None:
     assert row["needs"] in NEEDS
     assert row["paper"], row["formula"]
     assert (row["memory"] == "none") == (row["needs"] not in ("gradients", "features"))
-    line = f"| `{row['name']}` | {row['formula']} | {row['needs']} | {row['backward']} | {row['paper']} |"
+    formula = row["formula"].replace("|", "\\|")
+    line = f"| `{row['name']}` | {formula} | {row['needs']} | {row['backward']} | {row['paper']} |"
     assert line in PAGE.read_text(encoding="utf-8")
 
 

@@ -67,3 +67,23 @@ def test_balancing_works_on_what_is_shared(name: str, balancing: str, table) -> 
     else:
         model = fitted(name, table, balancing=balancing)
         assert np.isfinite(model.predict_tasks(table[0])["size"]).all()
+
+
+def test_branches_are_found_in_training(table) -> None:
+    model = fitted("adaptive", table, epochs=40, sharing_settings={"epochs": 8, "unit_cost": 0.0})
+    assert model.score(*table) > 0.5
+    branches = model.model_.sharing.branches()
+    assert len(branches) == 2
+    assert sorted(task for group in branches[-1] for task in group) == ["kind", "size", "sold"]
+    assert model.decisions_[0]["layer"] == 2
+    assert model.decisions_[0]["groups"] == [list(group) for group in branches[-1]]
+    tensors, config = model.to_state()
+    again = MultiTaskNetwork.from_state(tensors, json.loads(json.dumps(config)))
+    assert again.model_.sharing.branches() == branches
+    np.testing.assert_array_equal(
+        again.predict_tasks(table[0])["size"], model.predict_tasks(table[0])["size"]
+    )
+    with pytest.raises(
+        SettingError, match="'adaptive' has no setting 'unitcost'; its settings are unit_cost"
+    ):
+        fitted("adaptive", table, sharing_settings={"unitcost": 1.0})

@@ -274,7 +274,7 @@ def test_temperature_falls_and_stays_positive() -> None:
     net = network(temperature=4.0, decay=0.5)
     assert net.temperature() == 4.0
     for _ in range(200):
-        net.after_step(0.1)
+        net.after_step()
     assert net.temperature() == pytest.approx(1.0)
     net.steps.fill_(10**7)
     assert net.temperature() == 1e-3

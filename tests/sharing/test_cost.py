@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
 
 from polytask.errors import SettingError
-from polytask.sharing import HardSharing, SingleTask
+from polytask.sharing import SHARINGS, HardSharing, SingleTask
 
 HEADS = {"a": 1, "b": 2}
 
@@ -36,3 +38,11 @@ def test_images_need_an_example() -> None:
     convolution = 2 * 2 * 9 * 4
     assert network.flops(example=images) == convolution + 2 * 8 * 3 + 2 * 3 * 3
     assert HardSharing(HEADS, encoder, example=images).flops() == network.flops(example=images)
+
+
+@pytest.mark.parametrize("cls", SHARINGS.values())
+def test_a_linear_first_layer_tells_the_input(cls: Any) -> None:
+    encoder = nn.Sequential(nn.Linear(3, 6), nn.ReLU(), nn.Linear(6, 6), nn.ReLU())
+    network = cls(HEADS, encoder).eval()
+    assert network.input_shape == (3,)
+    assert network.flops() > 0

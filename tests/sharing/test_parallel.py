@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+import sys
 
 import pytest
 import torch
@@ -11,6 +12,12 @@ from polytask.sharing import Parallel, ParallelLinear, parallel
 from polytask.sharing.parallel import batched_linear, fresh_copies
 
 T, N, D = 4, 7, 5
+
+
+@pytest.fixture(autouse=True, params=[0, 2**40], ids=["written out", "autograd"])
+def _how_gradients_are_found(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both ways of the batched product, whatever the size of its weights."""
+    monkeypatch.setattr(sys.modules[Parallel.__module__], "WRITTEN_OUT_FROM", request.param)
 
 
 class Residual(nn.Module):

@@ -147,8 +147,9 @@ def _architecture(name: str, catalogue: dict[str, Candidate]) -> Candidate:
     """Any architecture of networks by its own name, with the settings that all networks try."""
     from polytask.sharing import SHARINGS  # loads torch, which the others do without
 
-    if name not in SHARINGS:
-        raise SettingError(f"No candidate '{name}'.{frames.suggest(name, [*catalogue, *SHARINGS])}")
+    known = [*SHARINGS, "adaptive"]
+    if name not in known:
+        raise SettingError(f"No candidate '{name}'.{frames.suggest(name, [*catalogue, *known])}")
     return Network(name, "single" if name == "single" else "sharing", name, _NETWORK)
 
 

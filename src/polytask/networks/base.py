@@ -6,7 +6,7 @@ import copy
 import inspect
 from abc import ABC
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
@@ -17,10 +17,13 @@ from polytask.balancing import Balancer, Fixed, Uncertainty, get_balancer
 from polytask.data import TaskData
 from polytask.errors import SettingError
 from polytask.sharing import Sharing, get_sharing
-from polytask.training import NetworkModel, Training
+from polytask.training import NetworkModel, Training, Widening, thin_start, widen
 from polytask.training.splitting import split_validation
 
 SharingSpec = str | Sharing | Callable[..., Sharing]
+
+#: The word for a network that finds its branches while it is trained, see `polytask.training.widen`.
+ADAPTIVE = "adaptive"
 
 #: Settings of the loop that the estimators have as parameters of their own.
 _OF_TRAINING = ("learning_rate", "weight_decay", "batch_size", "max_epochs", "patience")
@@ -53,15 +56,17 @@ class NetworkEstimator(BaseEstimator, ABC):
         if validation is None:
             data, validation = split_validation(data, self.validation_fraction, np.random.default_rng(seed))
         balancer = self._balancer(data)
-        self.model_ = NetworkModel.fit(
-            self._build,
-            data,
-            validation,
-            balancer,
-            self._settings(),
-            scale_inputs=scale_inputs,
-            seed=seed,
-        )
+        common: dict[str, Any] = {"scale_inputs": scale_inputs, "seed": seed}
+        if self.sharing == ADAPTIVE:
+            start = thin_start(hidden=self.hidden, task_hidden=self.task_hidden, dropout=self.dropout)
+            self.model_, self.decisions_ = widen(
+                start, data, validation, widening=self._widening(), balancer=balancer,
+                settings=self._settings(), **common,
+            )  # fmt: skip
+        else:
+            self.model_ = NetworkModel.fit(
+                self._build, data, validation, balancer, self._settings(), **common
+            )
         self.balancer_ = balancer
         self.history_ = self.model_.history
         self.n_iter_ = len(self.history_)
@@ -77,6 +82,16 @@ class NetworkEstimator(BaseEstimator, ABC):
                     f"{name} in training=… is not used; give {theirs} to the estimator itself."
                 )
         return replace(self.training, **here)
+
+    def _widening(self) -> Widening:
+        own = dict(self.sharing_settings or {})
+        known = [field.name for field in fields(Widening)]
+        for name in own:
+            if name not in known:
+                raise SettingError(
+                    f"Sharing '{ADAPTIVE}' has no setting '{name}'; its settings are {', '.join(known)}."
+                )
+        return Widening(**own)
 
     def _build(self, n_inputs: int, heads: dict[str, int]) -> Sharing:
         if isinstance(self.sharing, str):

@@ -54,8 +54,9 @@ class MultiTaskNetwork(NetworkEstimator):
         Long form: the column of X that says which task a row belongs to; y is then one target.
     sharing : str, Sharing, or callable
         An architecture by name (`polytask.sharing.SHARINGS`: "hard", "single", "soft", "mmoe", …), built from
-        `hidden`, `task_hidden`, `dropout` and `sharing_settings`; a network of your own (copied for each fit);
-        or ``f(number of features, {task: outputs}) -> Sharing``.
+        `hidden`, `task_hidden`, `dropout` and `sharing_settings`; "adaptive", fully-adaptive feature sharing,
+        which finds its branches in training (`polytask.training.widen`); a network of your own (copied for each
+        fit); or ``f(number of features, {task: outputs}) -> Sharing``.
     balancing : str or Balancer
         How the tasks' losses and gradients are combined: a name of `polytask.balancing.BALANCERS`, with the
         method's defaults, or a balancer. "fixed" takes `Task.weight`, "uncertainty" its form of each task from
@@ -88,6 +89,8 @@ class MultiTaskNetwork(NetworkEstimator):
     model_ : NetworkModel
     history_ : list of dict
         Losses per task and epoch.
+    decisions_ : list of dict
+        With sharing="adaptive": how the branches were found, see `polytask.training.Widened`.
     balancer_ : Balancer
         The copy of `balancing` that was used; its `watch` has the records, if one was set.
     preprocessing_ : transformer or None

@@ -122,7 +122,7 @@ class AdaShare(Architecture):
     ) -> None:
         _check_settings(sparsity, sharing, temperature, decay, curriculum, policy_rate)
         found = find_blocks(encoder, names=blocks, example=example, width=width)
-        super().__init__(heads, found.widths[-1], task_hidden, dropout, example)
+        super().__init__(heads, found.widths[-1], task_hidden, dropout, found.shapes[0])
         self.sparsity, self.sharing = float(sparsity), float(sharing)
         self.initial_temperature, self.decay, self.curriculum = float(temperature), float(decay), curriculum
         self.straight_through, self.residual, self.policy_rate = straight_through, residual, policy_rate

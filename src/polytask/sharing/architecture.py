@@ -38,8 +38,8 @@ class Architecture(Sharing):
         Widths of task-specific layers before each output; none: linear heads.
     dropout : float
         In the task-specific layers.
-    example : Tensor of shape (n, …), optional
-        Rows of input, whose shape is kept.
+    input_shape : tuple of int, optional
+        Shape of a row of input, where it is known.
     """
 
     def __init__(
@@ -48,10 +48,10 @@ class Architecture(Sharing):
         width: int | Sequence[int],
         task_hidden: Sequence[int] = (),
         dropout: float = 0.0,
-        example: Tensor | None = None,
+        input_shape: tuple[int, ...] | None = None,
     ) -> None:
         super().__init__(heads)
-        self.input_shape = None if example is None else tuple(example.shape[1:])
+        self.input_shape = input_shape
         widths = [width] * len(self.heads) if isinstance(width, int) else list(width)
         modules = {t: head(w, task_hidden, k, dropout) for (t, k), w in zip(self.heads.items(), widths)}
         self.towers = Towers(modules, self.heads)

@@ -94,7 +94,7 @@ class MTAN(Architecture):
         if not reduction > 0:
             raise SettingError(f"reduction must be positive, got {reduction!r}.")
         found = find_blocks(encoder, names=blocks, example=example, width=width)
-        super().__init__(heads, found.widths[-1], task_hidden, dropout, example)
+        super().__init__(heads, found.widths[-1], task_hidden, dropout, found.shapes[0])
         self._channels = found.channels[1:]
         pieces = _first_layers(found, example)
         #: u⁽ʲ⁾ = first[j](x) and p⁽ʲ⁾ = rest[j](u⁽ʲ⁾).

@@ -117,6 +117,14 @@ def example_input(modules: Sequence[nn.Module], example: Tensor | None) -> Tenso
     return example.to(dtype) if example.is_floating_point() else example
 
 
+def input_shape(encoder: nn.Module, example: Tensor | None) -> tuple[int, ...] | None:
+    """Shape of a row of input; None where neither an example nor a linear first layer tells."""
+    first = next(_leaves([encoder]), None)
+    if example is None and not isinstance(first, nn.Linear):
+        return None
+    return tuple(example_input([encoder], example).shape[1:])
+
+
 def check_width(shape: tuple[int, ...], width: int | None) -> None:
     """Raise unless rows come out as vectors, of the width that was said."""
     if len(shape) != 1:
@@ -234,7 +242,7 @@ def _probe(modules: Sequence[nn.Module], example: Tensor) -> list[tuple[int, ...
         for i, module in enumerate(modules):
             try:
                 x = module(x)
-            except (RuntimeError, IndexError, ValueError) as error:
+            except (RuntimeError, IndexError, TypeError, ValueError) as error:
                 raise SettingError(
                     f"Block {i + 1} of the encoder, a {type(module).__name__}, cannot take rows of shape "
                     f"{shapes[-1]}: {str(error).splitlines()[0]}"

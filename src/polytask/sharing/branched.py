@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from polytask.errors import SettingError
 from polytask.sharing.architecture import Architecture
 from polytask.sharing.blocks import Encoder, find_blocks
+from polytask.sharing.cards import Card
 from polytask.sharing.parallel import Parallel, fresh_copies, program_of, run_stacked
 from polytask.sharing.parts import Part, parameters_of
 from polytask.sharing.rows import group_rows, ungroup_rows
@@ -68,6 +69,11 @@ class Branched(Architecture):
     """
 
     name = "branched"
+    card = Card(
+        "Lu et al. 2017, Fully-adaptive feature sharing in multi-task networks, CVPR",
+        "y_t = h_t(f_{L,g_L(t)}(… f_{1,g_1(t)}(x)))",
+        "branches of a tree, found by `widen` or given",
+    )
 
     def __init__(
         self,
@@ -82,7 +88,7 @@ class Branched(Architecture):
         blocks: Sequence[str] | None = None,
     ) -> None:
         found = find_blocks(encoder, names=blocks, example=example, width=width)
-        super().__init__(heads, found.widths[-1], task_hidden, dropout, example)
+        super().__init__(heads, found.widths[-1], task_hidden, dropout, found.shapes[0])
         if branches is None:
             branches = [[self.tasks]] * len(found)
         tree = check_tree(branches, self.tasks, len(found))

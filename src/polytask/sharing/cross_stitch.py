@@ -98,7 +98,7 @@ class CrossStitch(Architecture):
             raise SettingError(f"per must be 'layer' or 'channel', got {per!r}.")
         check_start(own, rate)
         found = find_blocks(encoder, names=blocks, example=example, width=width)
-        super().__init__(heads, found.widths[-1], task_hidden, dropout, example)
+        super().__init__(heads, found.widths[-1], task_hidden, dropout, found.shapes[0])
         n_tasks = len(self.tasks)
         self.n_stitched = 0 if n_tasks == 1 else len(found) - (not last)
         if n_tasks > 1 and not self.n_stitched:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from torch import Tensor, nn
 
 from polytask.sharing.architecture import Architecture
-from polytask.sharing.blocks import output_width
+from polytask.sharing.blocks import input_shape, output_width
 from polytask.sharing.cards import Card
 from polytask.sharing.parts import Part
 
@@ -51,7 +51,8 @@ class HardSharing(Architecture):
         dropout: float = 0.0,
         example: Tensor | None = None,
     ) -> None:
-        super().__init__(heads, output_width(encoder, width, example), task_hidden, dropout, example)
+        shape = input_shape(encoder, example)
+        super().__init__(heads, output_width(encoder, width, example), task_hidden, dropout, shape)
         self.encoder = encoder
 
     def representations(self, x: Tensor, tasks: Sequence[int]) -> Tensor:

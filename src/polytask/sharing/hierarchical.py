@@ -81,9 +81,8 @@ class Hierarchical(Architecture):
     ) -> None:
         found = find_blocks(encoder, names=blocks, example=example, width=width)
         of_task = check_levels(levels, tuple(heads), len(found))
-        super().__init__(
-            heads, [found.widths[of_task[task]] for task in heads], task_hidden, dropout, example
-        )
+        widths = [found.widths[of_task[task]] for task in heads]
+        super().__init__(heads, widths, task_hidden, dropout, found.shapes[0])
         self.levels = of_task
         self.layers = nn.ModuleList(found.modules)
         self._channels = found.channels

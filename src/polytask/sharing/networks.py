@@ -12,7 +12,7 @@ from torch.autograd.function import once_differentiable
 
 from polytask.sharing.architecture import Architecture
 from polytask.sharing.base import Rows, take
-from polytask.sharing.blocks import layer_parameters, output_width
+from polytask.sharing.blocks import input_shape, layer_parameters, output_width
 from polytask.sharing.parallel import Parallel, fresh_copies
 from polytask.sharing.parts import Part
 from polytask.sharing.rows import group_rows, ungroup_rows
@@ -47,7 +47,8 @@ class TaskNetworks(Architecture, ABC):
         dropout: float = 0.0,
         example: Tensor | None = None,
     ) -> None:
-        super().__init__(heads, output_width(encoder, width, example), task_hidden, dropout, example)
+        shape = input_shape(encoder, example)
+        super().__init__(heads, output_width(encoder, width, example), task_hidden, dropout, shape)
         self.encoders = Parallel(fresh_copies(encoder, len(self.tasks)))
 
     def representations(self, x: Tensor, tasks: Sequence[int]) -> Tensor:

@@ -32,6 +32,10 @@ POINTWISE = (
     nn.Dropout,
 )
 
+#: Gradients of batched products are written out for weights of so many numbers and more: below, a call into
+#: Python takes longer than what it saves.
+WRITTEN_OUT_FROM = 2**14
+
 
 class ParallelLinear(nn.Module):
     """T linear layers of equal shape in one batched product.
@@ -85,8 +89,16 @@ def batched_linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         # One wide product reads the common input once; T narrow ones would read it T times.
         wide = nn.functional.linear(x, weight.reshape(-1, d_in), None if bias is None else bias.reshape(-1))
         return wide.view(x.shape[0], n_members, d_out).transpose(0, 1)
+    if weight.numel() < WRITTEN_OUT_FROM:
+        return _products(x, weight, bias)
     out: Tensor = _Products.apply(x, weight, bias)
     return out
+
+
+def _products(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    if bias is None:
+        return torch.bmm(x, weight.transpose(1, 2))
+    return torch.baddbmm(bias.unsqueeze(1), x, weight.transpose(1, 2))
 
 
 class _Products(torch.autograd.Function):
@@ -99,9 +111,7 @@ class _Products(torch.autograd.Function):
 
     @staticmethod
     def forward(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        if bias is None:
-            return torch.bmm(x, weight.transpose(1, 2))
-        return torch.baddbmm(bias.unsqueeze(1), x, weight.transpose(1, 2))
+        return _products(x, weight, bias)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -159,6 +169,9 @@ class Parallel(nn.Module):
         else:
             self.path = "vmap" if can_vmap(modules[0]) else "loop"
         self._leaves: dict[str, Tensor] | None = None
+        self._places = {
+            name: [place_of(m, name) for m in modules] for name, _ in modules[0].named_parameters()
+        }
 
     def __len__(self) -> int:
         return len(self.members)
@@ -189,9 +202,11 @@ class Parallel(nn.Module):
                 return self._leaves
             index = torch.as_tensor(members, device=next(iter(self._leaves.values())).device)
             return {name: leaf.index_select(0, index) for name, leaf in self._leaves.items()}
-        chosen = list(self.members) if members is None else [self.members[i] for i in members]
-        tables = [dict(module.named_parameters()) for module in chosen]
-        return {name: torch.stack([table[name] for table in tables]) for name in tables[0]}
+        chosen = range(len(self)) if members is None else members
+        return {
+            name: torch.stack([places[i][0]._parameters[places[i][1]] for i in chosen])  # type: ignore[misc]
+            for name, places in self._places.items()
+        }
 
     # ------------------------------------------------------------------ one block of memory
 
@@ -290,6 +305,12 @@ def _run_batched(
             # The mode of a member decides (train() and eval() reach it, and not a copy of it).
             x = module(x)
     return x if len(lead) == 1 else x.reshape(n_members, *lead, x.shape[-1])
+
+
+def place_of(module: nn.Module, name: str) -> tuple[nn.Module, str]:
+    """The submodule that holds a parameter, and its name there: a walk through all of them takes longer."""
+    owner, _, leaf = name.rpartition(".")
+    return module.get_submodule(owner), leaf
 
 
 def signature(module: nn.Module) -> tuple[Any, ...]:

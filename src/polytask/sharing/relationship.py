@@ -16,7 +16,7 @@ from torch.autograd.function import once_differentiable
 
 from polytask.errors import PolytaskWarning, SettingError
 from polytask.sharing.architecture import Architecture
-from polytask.sharing.blocks import output_width
+from polytask.sharing.blocks import input_shape, output_width
 from polytask.sharing.cards import Card
 from polytask.sharing.parts import Matrix, Part
 
@@ -96,7 +96,8 @@ class Relationship(Architecture):
         dropout: float = 0.0,
         example: Tensor | None = None,
     ) -> None:
-        super().__init__(heads, output_width(encoder, width, example), task_hidden, dropout, example)
+        shape = input_shape(encoder, example)
+        super().__init__(heads, output_width(encoder, width, example), task_hidden, dropout, shape)
         if not strength >= 0:
             raise SettingError(f"strength must be zero or more, got {strength!r}.")
         if not epsilon > 0:

@@ -132,7 +132,7 @@ class Sluice(Architecture):
             raise SettingError(f"orthogonality must be zero or more, got {orthogonality}.")
         found = find_blocks(encoder, names=blocks, example=example, width=width)
         check_divides(found, subspaces)
-        super().__init__(heads, found.widths[-1], task_hidden, dropout, example)
+        super().__init__(heads, found.widths[-1], task_hidden, dropout, found.shapes[0])
         n_tasks, n_blocks = len(self.tasks), len(found)
         self.subspaces, self.orthogonality, self.rate = subspaces, orthogonality, rate
         self.channels = found.channels[1:]

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from polytask.errors import SettingError
-from polytask.sharing.parallel import can_vmap, program_of, run_stacked, signature
+from polytask.sharing.parallel import can_vmap, place_of, program_of, run_stacked, signature
 
 
 class Stacked(nn.Module):
@@ -58,6 +58,7 @@ class Stacked(nn.Module):
             values = torch.stack([m.get_parameter(name).detach() for m in modules])
             stacked = nn.Parameter(values, requires_grad=parameter.requires_grad)
             setattr(self.module.get_submodule(owner), leaf, stacked)
+        self._places = {name: place_of(self.module, name) for name, _ in self.module.named_parameters()}
         self._program = program_of(self.module)
         self.path = "batched" if self._program is not None else "vmap"
 
@@ -85,7 +86,10 @@ class Stacked(nn.Module):
         if self.path == "loop":
             chosen = range(len(self)) if members is None else members
             return torch.stack([self.members[i](x[k] if stacked else x) for k, i in enumerate(chosen)])
-        weights: dict[str, Tensor] = dict(self.module.named_parameters())
+        weights: dict[str, Tensor] = {
+            name: owner._parameters[leaf]  # type: ignore[misc]
+            for name, (owner, leaf) in self._places.items()
+        }
         if members is not None and list(members) != list(range(len(self))):
             weights = {name: w[list(members)] for name, w in weights.items()}
         n = len(self) if members is None else len(members)

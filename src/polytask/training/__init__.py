@@ -6,5 +6,18 @@ from polytask.training.sampling import TaskSampler
 from polytask.training.settings import Training
 from polytask.training.tensors import TaskTensors
 from polytask.training.units import Units, find_units
+from polytask.training.widening import Widened, Widening, thin_start, widen
 
-__all__ = ["NetworkModel", "TaskSampler", "TaskTensors", "Training", "Units", "find_units", "train"]
+__all__ = [
+    "NetworkModel",
+    "TaskSampler",
+    "TaskTensors",
+    "Training",
+    "Units",
+    "Widened",
+    "Widening",
+    "find_units",
+    "thin_start",
+    "train",
+    "widen",
+]

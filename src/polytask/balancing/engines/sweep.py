@@ -15,9 +15,12 @@ Index IndexSelect LeakyRelu Log LogSoftmax MaskedFill Mean Mm MseLoss Mul Native
 ReshapeAlias Rsqrt Select Sigmoid Silu Sin Slice Softmax Softplus Split Sqrt Squeeze Stack Sub Sum Tanh Threshold
 Transpose Unbind UnsafeView Unsqueeze Var View Where
 """
-#: Nodes that take the tasks as one more batch axis at no loss of speed. Convolutions are not among them: on a
+#: Nodes that take the tasks as one more batch axis at no loss of speed; the batched product of polytask's own
+#: towers and experts is among them. Convolutions are not among them: on a
 #: CPU a loop is faster.
-BATCHED = {LEAF, *ALIASES} | {f"{name}Backward{i}" for name in _NAMES.split() for i in range(3)}
+BATCHED = {LEAF, *ALIASES, "_ProductsBackward"} | {
+    f"{name}Backward{i}" for name in _NAMES.split() for i in range(3)
+}
 
 
 def batches(names: Iterable[str]) -> str | None:

@@ -96,7 +96,7 @@ class Conditioned(Architecture, ABC):
         blocks: Sequence[str] | None = None,
     ) -> None:
         found = find_blocks(encoder, names=blocks, example=example, width=width)
-        super().__init__(heads, found.widths[-1], task_hidden, dropout, example)
+        super().__init__(heads, found.widths[-1], task_hidden, dropout, found.shapes[0])
         self.descriptor = make_descriptor(descriptor, self.tasks, dimension)
         if head not in ("multi", "shared"):
             raise SettingError(f"head must be 'multi' or 'shared', got {head!r}.")

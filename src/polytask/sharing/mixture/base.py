@@ -34,9 +34,8 @@ class Mixture(Architecture, ABC):
         cut: Split,
         task_hidden: Sequence[int] = (),
         dropout: float = 0.0,
-        example: Tensor | None = None,
     ) -> None:
-        super().__init__(heads, cut.width, task_hidden, dropout, example)
+        super().__init__(heads, cut.width, task_hidden, dropout, cut.input_shape)
         self.bottom = cut.bottom
         self.channels = cut.channels
 

@@ -27,6 +27,8 @@ class Split:
         Width of what gates see.
     channels : int
         Which dimension of the expert's input holds channels or features: 1 or -1.
+    input_shape : tuple of int
+        Of a row of the whole encoder's input.
     """
 
     bottom: nn.Module | None
@@ -34,6 +36,7 @@ class Split:
     width: int
     gate_width: int
     channels: int
+    input_shape: tuple[int, ...]
 
 
 def split(
@@ -63,7 +66,7 @@ def split(
         shape, channels = tuple(example.shape[1:]), channel_dim(encoder, first=True)
         channels = 1 if channels == 1 and len(shape) > 1 else -1
         out = output_width(encoder, width, example)
-        return Split(None, encoder, out, _pooled_width(shape, channels), channels)
+        return Split(None, encoder, out, _pooled_width(shape, channels), channels, shape)
     found = find_blocks(encoder, names=blocks, example=example, width=width)
     if n_bottom >= len(found):
         raise SettingError(
@@ -78,6 +81,7 @@ def split(
         found.widths[-1],
         _pooled_width(shape, channels),
         channels,
+        found.shapes[0],
     )
 
 

@@ -74,7 +74,7 @@ class CGC(Mixture):
     ) -> None:
         at_least_one(n_shared=n_shared, n_own=n_own)
         cut = split(encoder, bottom, blocks=blocks, example=example, width=width)
-        super().__init__(heads, cut, task_hidden, dropout, example)
+        super().__init__(heads, cut, task_hidden, dropout)
         experts = fresh_copies(cut.expert, len(self.tasks) * n_own + n_shared)
         self.level = TopLevel(experts, self.tasks, n_own, cut.gate_width, gate_dropout)
 

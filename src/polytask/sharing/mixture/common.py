@@ -49,7 +49,7 @@ class CommonExperts(Mixture, ABC):
     ) -> None:
         at_least_one(n_experts=n_experts)
         cut = split(encoder, bottom, blocks=blocks, example=example, width=width)
-        super().__init__(heads, cut, task_hidden, dropout, example)
+        super().__init__(heads, cut, task_hidden, dropout)
         self.experts = Stacked(fresh_copies(cut.expert, n_experts))
         self.gate_width = cut.gate_width
 

@@ -105,7 +105,8 @@ def mix(weights: Tensor, outputs: Tensor) -> Tensor:
     """
     if weights.shape[1] != len(outputs):
         return torch.tensordot(weights.squeeze(1), outputs.transpose(0, 1), 1)
-    return torch.bmm(weights.transpose(0, 1), outputs).transpose(0, 1)
+    # Without neighbours in memory along E or T, bmm would take row after row by itself.
+    return torch.bmm(weights.transpose(0, 1).contiguous(), outputs).transpose(0, 1)
 
 
 def mix_own(weights: Tensor, own: Tensor, common: Tensor) -> Tensor:
@@ -122,4 +123,6 @@ def mix_own(weights: Tensor, own: Tensor, common: Tensor) -> Tensor:
     Tensor of shape (T, n, d)
     """
     mine, shared = weights.split([own.shape[1], common.shape[1]], -1)
-    return mix(shared, common) + torch.einsum("tno,tond->tnd", mine, own)
+    # Own experts are few: a product of matrices for each task and row would be one of almost nothing.
+    weighted = mine.transpose(1, 2).unsqueeze(-1) * own
+    return mix(shared, common) + (weighted.squeeze(1) if own.shape[1] == 1 else weighted.sum(1))

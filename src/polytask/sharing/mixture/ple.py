@@ -87,7 +87,7 @@ class PLE(Mixture):
     ) -> None:
         at_least_one(levels=levels, n_shared=n_shared, n_own=n_own)
         cut = split(encoder, bottom, blocks=blocks, example=example, width=width)
-        super().__init__(heads, cut, task_hidden, dropout, example)
+        super().__init__(heads, cut, task_hidden, dropout)
         experts, n_inputs = cut.expert, cut.gate_width
         lower = []
         n_experts = len(self.tasks) * n_own + n_shared
