@@ -15,7 +15,16 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
-NAMES = ("verdicts", "compare_tabular", "balancing_step", "multimnist")
+NAMES = (
+    "verdicts",
+    "compare_tabular",
+    "balancing_step",
+    "multimnist",
+    "sharing_speed",
+    "sharing_synthetic",
+    "sharing_census",
+    "sharing_images",
+)
 SKIPPED = ("chosen", "folds", "ranks", "tried")
 
 
@@ -70,6 +79,9 @@ def section(result: dict[str, Any]) -> list[str]:
             for g in result["reached"]
         ),
     ]
+    drawing = f"results/{result['benchmark']}.svg"
+    if (HERE / drawing).exists():
+        lines += ["", f"![What the networks of {result['benchmark']} share]({drawing})"]
     return [*lines, "", *table(result["rows"])]
 
 
@@ -78,7 +90,7 @@ def table(rows: list[dict[str, Any]]) -> list[str]:
     lines: list[str] = []
     columns: list[str] = []
     for row in rows:
-        own = [k for k in row if k not in SKIPPED]
+        own = [k for k, value in row.items() if k not in SKIPPED and _fits(value)]
         if own != columns:
             columns = own
             lines += ["", "| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
@@ -86,7 +98,16 @@ def table(rows: list[dict[str, Any]]) -> list[str]:
     return lines
 
 
+def _fits(value: Any) -> bool:
+    """Whether a cell can hold it; trees and records stay in the JSON."""
+    if isinstance(value, list):
+        return len(value) <= 4 and all(isinstance(v, (int, float)) for v in value)
+    return not isinstance(value, dict)
+
+
 def _short(value: Any) -> str:
+    if isinstance(value, list):
+        return " – ".join(_short(v) for v in value)
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 

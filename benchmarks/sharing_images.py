@@ -44,6 +44,7 @@ from multimnist import digits, interval, name_of, overlay, source
 from polytask import Task, TaskData, environment
 from polytask.balancing import get_balancer
 from polytask.files import write_atomic
+from polytask.reporting import sharing_svg
 from polytask.sharing import HardSharing, Sharing, SingleTask
 from polytask.training import NetworkModel, Training
 from polytask.training.widening import Widening, thin_start, widen
@@ -347,6 +348,8 @@ def main() -> None:
     print(result.content["note"])
     result.reached(name="runs finished", value=len(records), target=len(jobs))
     result.write(args.json)
+    if args.json:
+        write_atomic(Path(args.json).with_suffix(".svg"), sharing_svg(trees[0]["describe"]))
 
 
 if __name__ == "__main__":
