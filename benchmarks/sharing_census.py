@@ -31,13 +31,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import cache, partial
+from functools import partial
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from sklearn.metrics import roc_auc_score
 
+from census_income import census
 from common import Result
 from polytask.data import TaskData
 from polytask.training import Training
@@ -48,27 +48,13 @@ from sharing_common import (
     Protocol,
     add_common,
     add_rows,
+    at_the_edge,
     cache_of,
     options,
     parse,
     run_all,
 )
 
-EDUCATION, MARITAL, INCOME = 4, 7, 41
-#: Tax filer status, and the household status in detail and in short, which state marital status.
-GIVE_AWAY = (19, 22, 23)
-SAMPLING_WEIGHT = 24
-MONEY = (5, 16, 17, 18)  # wage per hour, capital gains and losses, dividends
-NUMBERS = (0, 30, 39)  # age, persons who work for the employer, weeks worked
-
-COLLEGE = (
-    "Associates degree-occup /vocational",
-    "Associates degree-academic program",
-    "Bachelors degree(BA AB BS)",
-    "Masters degree(MA MS MEng MEd MSW MBA)",
-    "Prof school degree (MD DDS DVM LLB JD)",
-    "Doctorate degree(PhD EdD)",
-)
 PAIRS = {
     "income and never married": ("income", "never_married"),
     "education and never married": ("education", "never_married"),
@@ -98,25 +84,6 @@ class Size:
 
 
 QUICK = Size(validation=500, test=500, rows=3_000, epochs=1)
-
-
-@cache
-def census() -> TaskData:
-    """The features of all rows, and all three tasks; read once in a process."""
-    frame = pd.read_csv(
-        folder() / "census_income" / "census-income.test.gz", header=None, skipinitialspace=True
-    )
-    labels = {
-        "income": frame[INCOME] == "50000+.",
-        "education": frame[EDUCATION].isin(COLLEGE),
-        "never_married": frame[MARITAL] == "Never married",
-    }
-    out = {EDUCATION, MARITAL, INCOME, SAMPLING_WEIGHT, *GIVE_AWAY}
-    categories = [c for c in frame if c not in {*out, *MONEY, *NUMBERS}]
-    blocks = [np.log1p(frame[list(MONEY)]), frame[list(NUMBERS)]]
-    blocks += [pd.get_dummies(frame[categories].astype(str))]
-    features = np.concatenate([block.to_numpy(dtype=np.float32) for block in blocks], axis=1)
-    return TaskData.from_wide(features, {task: y.to_numpy(dtype=float) for task, y in labels.items()})
 
 
 def make_data(size: Size, setting: str, seed: int) -> dict[str, TaskData]:
@@ -176,13 +143,16 @@ def note(rows: Sequence[Mapping[str, Any]]) -> str:
 
 def main() -> None:
     args = parse(options(__doc__), full=5)
+    folder()  # raises here where it is not named, and not in every process
     size = QUICK if args.quick else Size()
     protocol = make_protocol(size, args.quick, args.seeds)
     result = Result("sharing_census", list(protocol.seeds))
     tuning, records = run_all(result, protocol, cache_of(args, protocol), args.jobs)
     add_rows(result, protocol, records)
     quick = "A quick run trains for a few steps: its areas mean nothing."
-    result.content["note"] = quick if args.quick else note(result.content["rows"])
+    result.content["note"] = (
+        quick if args.quick else f"{note(result.content['rows'])} {at_the_edge(protocol, tuning)}"
+    )
     print(result.content["note"])
     add_common(result, protocol, tuning, records)
     result.write(args.json)

@@ -252,6 +252,14 @@ def tuned(protocol: Protocol, tuning: Sequence[Record]) -> dict[str, dict[float,
     return out
 
 
+def at_the_edge(protocol: Protocol, tuning: Sequence[Record]) -> str:
+    """Says which methods chose the smallest or largest learning rate, so that a wider grid may serve them better."""
+    chosen = {m: max(tried, key=lambda r: tried[r]) for m, tried in tuned(protocol, tuning).items()}
+    edge = (min(protocol.learning_rates), max(protocol.learning_rates))
+    found = [f"{method} ({rate:g})" for method, rate in chosen.items() if rate in edge]
+    return f"Learning rates chosen at the edge of the grid: {', '.join(found) or 'none'}."
+
+
 # ---------------------------------------------------------------------------------------------- figures
 
 

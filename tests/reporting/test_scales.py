@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from polytask.reporting.scales import Scale, covering, robust
@@ -10,6 +10,7 @@ from polytask.reporting.scales import Scale, covering, robust
 finite = st.floats(-1e6, 1e6, allow_nan=False)
 
 
+@example(1.0, 400001.0, 2)  # steps of 500,000 would miss it
 @given(finite, st.floats(1e-3, 1e6), st.integers(2, 8))
 def test_ticks_are_round_even_and_inside(low, width, about):
     scale = Scale(low, low + width)

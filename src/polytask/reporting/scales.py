@@ -28,7 +28,12 @@ class Scale:
         """Round values inside the axis: steps of 1, 2 or 5 times a power of ten."""
         raw = (self.high - self.low) / max(about, 1)
         power = 10.0 ** math.floor(math.log10(raw))
-        step = next(m * power for m in (1, 2, 5, 10) if m * power >= raw * (1 - 1e-9))
+        steps = [m * power for m in (0.5, 1, 2, 5, 10)]
+        i = next(i for i, step in enumerate(steps) if i and step >= raw * (1 - 1e-9))
+        # A step may miss the axis altogether, and the one before it then has few ticks.
+        return self._multiples(steps[i]) or self._multiples(steps[i - 1])
+
+    def _multiples(self, step: float) -> list[float]:
         first, last = math.ceil(self.low / step - 1e-9), math.floor(self.high / step + 1e-9)
         return [round(k * step, 12) for k in range(first, last + 1)]
 
