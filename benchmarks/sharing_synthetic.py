@@ -62,7 +62,7 @@ METHODS = {
 #: Parameters of the paper's MMoE with its gates and biases.
 BUDGET = 14_818
 CORRELATIONS = (0.2, 0.5, 0.8, 1.0)
-LEARNING_RATES = (3e-3, 1e-2, 3e-2)
+LEARNING_RATES = (3e-3, 1e-2, 3e-2, 1e-1)
 #: Far from the seeds that count.
 TUNING_SEEDS = (1000, 1001)
 

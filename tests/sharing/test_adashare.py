@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from polytask import MultiTaskRegressor
 from polytask.errors import PolytaskWarning, SettingError
 from polytask.sharing import HardSharing
 from polytask.sharing.adashare import AdaShare, relaxed, straight_through
@@ -23,7 +24,7 @@ SKIPPABLE = [1, 3, 4]
 def network(seed: int = 0, **settings: object) -> AdaShare:
     """With policies away from where they start."""
     torch.manual_seed(seed)
-    net = AdaShare.for_table(5, HEADS, hidden=HIDDEN, **settings).double()
+    net = AdaShare.for_table(5, HEADS, hidden=HIDDEN, **({"warm_up": 0} | settings)).double()
     with torch.no_grad():
         for logits in net.logits:
             logits.normal_()
@@ -179,6 +180,7 @@ def test_penalty_is_its_formula(sparsity: float, sharing: float, curriculum: int
         for place in range(n_blocks):
             weight = (n_blocks - (place + 1)) / n_blocks
             expected = expected + sharing * weight * (α[k1][place] - α[k2][place]).abs()
+    expected = expected / 3
     penalty = net.penalty()
     torch.testing.assert_close(penalty, expected, rtol=0, atol=1e-10)
     if sparsity or not curriculum:
@@ -247,7 +249,9 @@ def test_low_temperatures_decide() -> None:
 def test_policies_learn_which_block_helps() -> None:
     """The target of one task needs the block, that of the other is made without it; weights are fixed."""
     torch.manual_seed(0)
-    net = AdaShare.for_table(3, {"with": 1, "without": 1}, hidden=(8, 8), sharing=0.0, residual=False)
+    net = AdaShare.for_table(
+        3, {"with": 1, "without": 1}, hidden=(8, 8), sharing=0.0, residual=False, warm_up=0
+    )
     x = torch.randn(64, 3)
     with torch.no_grad():
         trunk = net.blocks[0](x)
@@ -415,7 +419,7 @@ def test_parameters_that_the_user_fixed_stay_fixed() -> None:
 
 def test_a_drawn_policy_follows_its_probabilities() -> None:
     torch.manual_seed(0)
-    net = AdaShare.for_table(2, {str(k): 1 for k in range(2000)}, hidden=(2, 2))
+    net = AdaShare.for_table(2, {str(k): 1 for k in range(2000)}, hidden=(2, 2), warm_up=0)
     for logits in net.logits:
         nn.init.constant_(logits, 1.0)
     net.freeze_policy(draw=True)
@@ -439,7 +443,7 @@ def test_images_pass_block_by_block() -> None:
         nn.Sequential(nn.Conv2d(3, 3, 3, padding=1), nn.ReLU()),
         nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten()),
     )
-    net = AdaShare(HEADS, encoder, example=torch.zeros(2, 1, 6, 6), residual=True).double()
+    net = AdaShare(HEADS, encoder, example=torch.zeros(2, 1, 6, 6), residual=True, warm_up=0).double()
     assert net.skippable == [1, 2]
     images = torch.randn(4, 1, 6, 6, dtype=torch.float64)
     choices = [[1, 0], [0, 1], [1, 1]]
@@ -485,6 +489,7 @@ def test_statistics_before_the_ways_part_are_fine(recwarn: pytest.WarningsRecord
         ("sharing", -1.0, "zero or more"),
         ("temperature", 0.0, "positive"),
         ("decay", 1.1, r"in \(0, 1\]"),
+        ("warm_up", -1, "a number of steps"),
         ("curriculum", -1, "a number of steps"),
         ("curriculum", 1.5, "a number of steps"),
         ("policy_rate", 0.0, "positive"),
@@ -493,3 +498,26 @@ def test_statistics_before_the_ways_part_are_fine(recwarn: pytest.WarningsRecord
 def test_settings_are_checked(setting: str, value: float, message: str) -> None:
     with pytest.raises(SettingError, match=f"{setting} must be {message}"):
         network(**{setting: value})
+
+
+def test_policies_rest_until_the_warm_up_is_over() -> None:
+    net = network(warm_up=2, temperature=4.0, decay=0.5)
+    for _ in range(2):
+        assert (net.policy()[0].values == 1).all()
+        assert net.temperature() == 4.0
+        net.after_step()
+    expected = torch.stack([torch.sigmoid(logits) for logits in net.logits]).detach().numpy()
+    np.testing.assert_allclose(net.policy()[0].values, expected)
+
+
+def test_a_block_that_is_needed_is_not_skipped_with_the_defaults() -> None:
+    """Tasks that a single layer cannot learn: sums of products of two features."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(1500, 8))
+    pairs = rng.integers(0, 8, size=(5, 3, 2))
+    Y = np.stack([sum(np.sin(2 * X[:, i]) * X[:, j] for i, j in task) for task in pairs], 1)
+    model = MultiTaskRegressor(
+        sharing="adashare", hidden=(64, 64), max_epochs=60, patience=60, random_state=0
+    )
+    policy = model.fit(X, Y).model_.sharing.policy()[0].values
+    assert policy.min() > 0.5

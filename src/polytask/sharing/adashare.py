@@ -34,10 +34,12 @@ class AdaShare(Architecture):
     with G ~ Gumbel(0, 1) of PyTorch's generator; in evaluation each task follows its most likely policy,
     α_lk ≥ ½, and nothing is random. The objective gets
 
-        λ_sp Σ_{l,k} log α_lk + λ_sh Σ_{k1,k2} Σ_l (L − l)/L |α_l,k1 − α_l,k2|
+        [λ_sp Σ_{l,k} log α_lk + λ_sh Σ_{k1,k2} Σ_l (L − l)/L |α_l,k1 − α_l,k2|] / T
 
     with l = 1 … L over the blocks that can be skipped and each pair of tasks counted twice, as written: few
-    blocks are executed, and the tasks take the same ones near the input.
+    blocks are executed, and the tasks take the same ones near the input; the last of them has no part in the
+    second term, which is zero where only one can be skipped. The paper's losses are a sum over tasks, those of
+    polytask's loop a mean, hence the division by T.
 
     A block can be skipped if it has parameters and returns rows of the shape that it takes; all others, and
     the first one, are always executed. After training, `freeze_policy` fixes the decisions, and training goes
@@ -54,9 +56,12 @@ class AdaShare(Architecture):
     sparsity, sharing : float
         λ_sp and λ_sh.
     temperature : float
-        τ in the first step.
+        τ in the first step in which policies are learned.
     decay : float
         Factor in (0, 1] of τ for every 100 steps.
+    warm_up : int
+        Steps in which every task executes all blocks, before policies are learned (the authors' code has a fifth
+        of all steps): a block that is not trained yet is of no use to any task, and would be skipped for good.
     curriculum : int
         Steps per stage: policies are learned for the last block first and for one more in each stage, the
         others being executed; 0: for all from the start.
@@ -111,20 +116,22 @@ class AdaShare(Architecture):
         sharing: float = 0.05,
         temperature: float = 5.0,
         decay: float = 0.965,
+        warm_up: int = 500,
         curriculum: int = 0,
         straight_through: bool = True,
         residual: bool = False,
-        policy_rate: float = 10.0,
+        policy_rate: float = 1.0,
         task_hidden: Sequence[int] = (),
         dropout: float = 0.0,
         example: Tensor | None = None,
         blocks: Sequence[str] | None = None,
     ) -> None:
-        _check_settings(sparsity, sharing, temperature, decay, curriculum, policy_rate)
+        _check_settings(sparsity, sharing, temperature, decay, warm_up, curriculum, policy_rate)
         found = find_blocks(encoder, names=blocks, example=example, width=width)
         super().__init__(heads, found.widths[-1], task_hidden, dropout, found.shapes[0])
         self.sparsity, self.sharing = float(sparsity), float(sharing)
-        self.initial_temperature, self.decay, self.curriculum = float(temperature), float(decay), curriculum
+        self.initial_temperature, self.decay = float(temperature), float(decay)
+        self.warm_up, self.curriculum = warm_up, curriculum
         self.straight_through, self.residual, self.policy_rate = straight_through, residual, policy_rate
         self.blocks = nn.ModuleList(found.modules)
         self._dims = [len(shape) for shape in found.shapes]
@@ -177,7 +184,7 @@ class AdaShare(Architecture):
         self._settle()
 
     def penalty(self) -> Tensor | None:
-        """``λ_sp Σ log α + λ_sh Σ_{k1,k2} Σ_l (L − l)/L |α_l,k1 − α_l,k2|``; None once the policy is frozen."""
+        """``[λ_sp Σ log α + λ_sh Σ_{k1,k2} Σ_l (L − l)/L |α_l,k1 − α_l,k2|] / T``; None once frozen."""
         if self._fixed is not None or (self.sparsity == 0 and self.sharing == 0):
             return None
         logits, n_blocks = torch.stack(list(self.logits)), len(self.skippable)
@@ -185,7 +192,7 @@ class AdaShare(Architecture):
         alpha = self._probabilities()
         weight = torch.arange(n_blocks - 1, -1, -1, dtype=alpha.dtype, device=alpha.device) / n_blocks
         distance = (weight * (alpha.unsqueeze(0) - alpha.unsqueeze(1)).abs()).sum()
-        return self.sparsity * log_alpha.sum() + self.sharing * distance
+        return (self.sparsity * log_alpha.sum() + self.sharing * distance) / len(self.tasks)
 
     def after_step(self) -> None:
         """Count the step, from which the temperature and the curriculum's stage follow."""
@@ -196,12 +203,15 @@ class AdaShare(Architecture):
 
     def temperature(self) -> float:
         """τ of the present step."""
-        return max(self.initial_temperature * self.decay ** (int(self.steps) / 100), COLDEST)
+        learned = max(int(self.steps) - self.warm_up, 0)
+        return max(self.initial_temperature * self.decay ** (learned / 100), COLDEST)
 
     def _learned(self) -> Tensor:
         """Mask of the blocks whose policy is learned in the present stage: (L,)."""
         last = torch.arange(len(self.skippable), 0, -1, device=self.steps.device)
-        return last <= (self.steps // self.curriculum + 1 if self.curriculum else len(last))
+        step = self.steps - self.warm_up
+        stage = step // self.curriculum + 1 if self.curriculum else len(last)
+        return (last <= stage) & (step >= 0)
 
     def _probabilities(self) -> Tensor:
         """α of all tasks: (T, L)."""
@@ -396,13 +406,20 @@ def _warn_of_statistics(blocks: Blocks, start: int) -> None:
 
 
 def _check_settings(
-    sparsity: float, sharing: float, temperature: float, decay: float, curriculum: int, policy_rate: float
+    sparsity: float,
+    sharing: float,
+    temperature: float,
+    decay: float,
+    warm_up: int,
+    curriculum: int,
+    policy_rate: float,
 ) -> None:
     checks: Iterable[tuple[str, Any, bool, str]] = (
         ("sparsity", sparsity, sparsity >= 0, "zero or more"),
         ("sharing", sharing, sharing >= 0, "zero or more"),
         ("temperature", temperature, temperature > 0, "positive"),
         ("decay", decay, 0 < decay <= 1, "in (0, 1]"),
+        ("warm_up", warm_up, warm_up >= 0 and warm_up == int(warm_up), "a number of steps"),
         ("curriculum", curriculum, curriculum >= 0 and curriculum == int(curriculum), "a number of steps"),
         ("policy_rate", policy_rate, policy_rate > 0, "positive"),
     )

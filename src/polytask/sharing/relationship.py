@@ -32,8 +32,11 @@ class Relationship(Architecture):
 
     whose covariances of inputs, outputs and tasks follow the weights (flip-flop, all three of them; the authors'
     released code updates one): ``Σ_k ← (D_k/D) 𝒲₍ₖ₎ (⊗_{j≠k} Σ_j)⁻¹ 𝒲₍ₖ₎ᵀ + εI``. Related tasks, of either sign,
-    then pull each other. Biases have no prior. A layer of `task_hidden` is stacked over all tasks, the output
-    layer over the tasks that have the same number of outputs; one that no other task has is left out.
+    then pull each other. A Σ_k of inputs or outputs with more dimensions than vectors to estimate it from
+    (D_k > D/D_k, as with one output for each of a few tasks) stays the identity: its estimate would whiten the
+    tasks' weights, however they are related. Biases have no prior. A layer of `task_hidden` is stacked over all
+    tasks, the output layer over the tasks that have the same number of outputs; one that no other task has is
+    left out.
 
     Parameters
     ----------
@@ -44,7 +47,8 @@ class Relationship(Architecture):
     width : int, optional
         Width of the encoder's output; found by running it on `example` where it is not given.
     strength : float
-        λ. With losses that are means over N rows, 1/N is the paper's maximum a posteriori.
+        λ. With the sum of losses that are means over N rows, 1/N is the paper's maximum a posteriori; under equal
+        weights 1/T it is 1/(NT).
     epsilon : float
         ε, relative to the mean variance of Σ_k, which the sum leaves as it was: weights are small, and an ε that
         does not know their scale would hide how they are related. The larger, the nearer to independent tasks.
@@ -52,9 +56,10 @@ class Relationship(Architecture):
         Steps of the optimizer between updates of the covariances, which take O(Σ_k D_k³ + D Σ_k D_k).
     scale : {"learned", "fixed"}
         Only the product of the Σ_k is determined. Σ₁ and Σ₂ have mean variance one; Σ₃ has the mean variance of
-        the weights ("learned", as in the paper), or one as well ("fixed"). With "learned" the pull grows as
-        weights become smaller, and a large λ ends with weights of zero; with "fixed" λ alone says how strong it
-        is: while the covariances are identities, as at first, it is the ridge penalty ``λ/2 ‖𝒲‖²``.
+        the weights ("learned"), or one as well ("fixed": while the covariances are identities, as at first, it is
+        the ridge penalty ``λ/2 ‖𝒲‖²``). A learned scale does not fall below that of the first update, as the
+        paper's absolute ε keeps it from zero: else the objective would sink without end, while heads shrink and
+        the encoder grows. A large λ still draws all weights to zero.
     task_hidden : sequence of int
         Widths of the task-specific layers before each output; none: linear heads.
     dropout : float
@@ -265,6 +270,7 @@ class TensorNormal(nn.Module):
     """
 
     log_determinants: Tensor
+    least_scale: Tensor
 
     def __init__(self, shape: Sequence[int], epsilon: float, scale: str) -> None:
         super().__init__()
@@ -273,6 +279,8 @@ class TensorNormal(nn.Module):
             self.register_buffer(f"covariance_{k}", torch.eye(size))
             self.register_buffer(f"precision_{k}", torch.eye(size), persistent=False)
         self.register_buffer("log_determinants", torch.zeros(len(self.shape)), persistent=False)
+        #: The scale of the first update, below which it does not fall; zero before.
+        self.register_buffer("least_scale", torch.zeros(()))
 
     @property
     def covariances(self) -> list[Tensor]:
@@ -297,14 +305,19 @@ class TensorNormal(nn.Module):
         """
         if not float(w.square().mean()) > torch.finfo(w.dtype).eps ** 2:
             return
+        last = len(self.shape) - 1
         for k, size in enumerate(self.shape):
+            if k < last and size * size > w.numel():
+                continue  # fewer vectors than dimensions: it would whiten away how the tasks are related
             moment = second_moment(w, self.precisions, k)
             variance = moment.trace() / size
             unit = torch.eye(size, dtype=w.dtype, device=w.device)
             covariance = (moment / variance + self.epsilon * unit) / (1 + self.epsilon)
             # The moments of the modes before the last need no scale: the last one's takes up all of it.
-            if self.scale == "learned" and k == len(self.shape) - 1:
-                covariance = covariance * variance
+            if self.scale == "learned" and k == last:
+                if not self.least_scale:
+                    self.least_scale.copy_(variance)
+                covariance = covariance * torch.maximum(variance, self.least_scale)
             self.covariances[k].copy_((covariance + covariance.T) / 2)
             self._invert(k)
 

@@ -49,7 +49,7 @@ class Gating(Conditioned):
 
     name = "gating"
     card = Card(
-        "Finn 2021, CS 330 (multiplicative conditioning); Jacobs, Jordan, Nowlan & Hinton 1991",
+        "Finn 2020, CS 330: Deep multi-task and meta learning, lecture 2 (multiplicative conditioning)",
         "h ← h ⊙ g(z_t)",
         "one network that is told the task",
     )

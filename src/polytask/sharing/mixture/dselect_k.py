@@ -59,7 +59,7 @@ class DSelectK(CommonExperts):
     name = "dselect_k"
     card = Card(
         "Hazimeh et al. 2021, DSelect-k, NeurIPS",
-        "f^k = Σ_i q(α, z)_i f_i(x), q with k entries that are not zero",
+        "f^k = Σ_i q(α, z)_i f_i(x), q with at most k entries that are not zero once settled",
         "all experts; each task uses k of them",
     )
     sparse = True
@@ -75,7 +75,7 @@ class DSelectK(CommonExperts):
         k: int = 2,
         per_example: bool = False,
         gamma: float = 1.0,
-        entropy: float = 1e-3,
+        entropy: float = 1e-2,
         reach: float = 1.0,
         bottom: int = 0,
         task_hidden: Sequence[int] = (),
