@@ -17,7 +17,7 @@ tasks have half a shared bottom each; "hard" shares the towers' layer as well (1
 has two levels of 8 experts, 4 shared and 2 of each task; cross-stitch combines the outputs of two bottoms.
 
 The paper draws 200 data sets for each p and method and tries three learning rates. Here it is 10 seeds of 30,000
-training, 5,000 validation and 10,000 test rows, 20 epochs in batches of 512, Adam with a cosine schedule, and three
+training, 5,000 validation and 10,000 test rows, 20 epochs in batches of 512, Adam with a cosine schedule, and four
 learning rates; see `sharing_common` for how one is chosen. Weights go back to the best epoch on validation rows
 (for "single" the best of each task, as if it were trained alone).
 """

@@ -246,3 +246,9 @@ def test_unused_experts_are_no_fault_but_collapse_is() -> None:
 def test_settings_are_checked(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(SettingError, match=message):
         network(DSelectK, **settings)
+
+
+def test_selectors_that_have_not_settled_are_reported() -> None:
+    net = network(DSelectK, n_experts=8, k=2)
+    with pytest.warns(PolytaskWarning, match="takes 8 experts, where 2 are to be selected"):
+        net.gates(torch.zeros(3, net.input_shape[0], dtype=torch.float64))

@@ -17,6 +17,8 @@ from polytask.sharing.cards import Card
 from polytask.sharing.mixture.common import CommonExperts
 from polytask.sharing.mixture.gates import mix
 from polytask.sharing.mixture.selectors import SelectorGates
+from polytask.sharing.mixture.usage import warn_of_unsettled
+from polytask.sharing.parts import Matrix
 
 
 class DSelectK(CommonExperts):
@@ -100,6 +102,12 @@ class DSelectK(CommonExperts):
         weights = self.gate(self.seen(below), tasks)
         taken = (weights > 0).any(0).squeeze(0).nonzero().squeeze(1).tolist()
         return mix(weights[..., taken], self.experts(below, taken).transpose(0, 1))
+
+    def gates(self, x: Tensor) -> list[Matrix]:
+        found = super().gates(x)
+        if not self.gate.per_example:
+            warn_of_unsettled(found[0], self.gate.k)
+        return found
 
     def penalty(self) -> Tensor | None:
         """What makes selectors settle on one expert that exists; None where it is zero by its settings."""

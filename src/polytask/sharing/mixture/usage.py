@@ -53,6 +53,17 @@ def warn_of_collapse(gates: Matrix, *, sparse: bool = False) -> None:
             )
 
 
+def warn_of_unsettled(gates: Matrix, k: int) -> None:
+    """Warn where a task still takes more than the k experts that it is to select."""
+    taken = (gates.values > 0).sum(1)
+    if taken.max() > k:
+        task = gates.rows[int(taken.argmax())]
+        _warn(
+            f"Task '{task}' takes {taken.max()} experts, where {k} are to be selected: its selectors have not settled "
+            "yet. Train longer, or with a larger entropy."
+        )
+
+
 def warn_of_twins(outputs: Sequence[Tensor], experts: Sequence[str], where: str = "") -> None:
     """Warn of experts that give the same outputs.
 
