@@ -27,7 +27,9 @@ SHAPE = (3, 4, 5)
 
 def network(**settings: object) -> TraceNormSharing:
     torch.manual_seed(0)
-    return TraceNormSharing.for_table(3, HEADS, hidden=(4, 5), **settings).double()
+    net = TraceNormSharing.for_table(3, HEADS, hidden=(4, 5), **settings).double()
+    net.step_size = 1.0
+    return net
 
 
 def images(**settings: object) -> TraceNormSharing:
@@ -306,6 +308,13 @@ def test_without_strength_it_is_single_task(form: str) -> None:
         net.after_step()
         assert net.penalty() is None
         assert torch.equal(net.table(draw(6, 3)), single.table(draw(6, 3)))
+
+
+def test_a_step_of_unknown_length_is_refused() -> None:
+    net = network(method="proximal")
+    net.step_size = None
+    with pytest.raises(SettingError, match=r"set network\.step_size to its learning rate"):
+        net.after_step()
 
 
 def test_a_large_step_leaves_biases_and_heads() -> None:

@@ -7,6 +7,7 @@ from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Self
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -51,6 +52,11 @@ class Architecture(Sharing):
         input_shape: tuple[int, ...] | None = None,
     ) -> None:
         super().__init__(heads)
+        if dropout and not task_hidden:
+            raise SettingError(
+                f"dropout={dropout} acts in the task-specific layers, and there are none: give task_hidden, or put "
+                "dropout into the encoder."
+            )
         self.input_shape = input_shape
         widths = [width] * len(self.heads) if isinstance(width, int) else list(width)
         modules = {t: head(w, task_hidden, k, dropout) for (t, k), w in zip(self.heads.items(), widths)}
@@ -88,7 +94,7 @@ class Architecture(Sharing):
             mlp(n_inputs, hidden, dropout),
             hidden[-1] if hidden else n_inputs,
             task_hidden=task_hidden,
-            dropout=dropout,
+            dropout=dropout if task_hidden else 0.0,
             example=torch.zeros(2, n_inputs),
             **settings,
         )
@@ -195,4 +201,6 @@ def _distinct(parameters: Iterable[nn.Parameter]) -> Iterator[nn.Parameter]:
 def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: _plain(v) for key, v in value.items()}
+    if isinstance(value, (np.ndarray, np.generic)):
+        return value.tolist()
     return [_plain(v) for v in value] if isinstance(value, (list, tuple)) else value

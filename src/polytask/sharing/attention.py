@@ -16,6 +16,7 @@ from polytask.errors import SettingError
 from polytask.sharing.architecture import Architecture
 from polytask.sharing.blocks import Blocks, Encoder, find_blocks
 from polytask.sharing.cards import Card
+from polytask.sharing.modes import evaluated
 from polytask.sharing.parallel import Parallel
 from polytask.sharing.parts import Matrix, Part, parameters_of
 from polytask.sharing.rows import group_rows, ungroup_rows
@@ -139,13 +140,8 @@ class MTAN(Architecture):
             block, tasks × channels.
         """
         self.check_input(x)
-        training = self.training
-        self.eval()
-        try:
-            with torch.no_grad():
-                masks = [a for a, _ in self._attend(x, lambda t: t.expand(len(self.tasks), *t.shape))]
-        finally:
-            self.train(training)
+        with evaluated(self):
+            masks = [a for a, _ in self._attend(x, lambda t: t.expand(len(self.tasks), *t.shape))]
         means = [a.flatten(1, -2).mean(1) for a in masks]
         names = tuple(f"block {j}" for j in range(1, len(masks) + 1))
         whole = torch.stack([mean.mean(1) for mean in means], 1)

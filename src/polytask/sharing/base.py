@@ -52,8 +52,8 @@ class Sharing(nn.Module, ABC):
         self.heads = dict(heads)
         self.tasks = tuple(heads)
         self.settings: dict[str, Any] | None = None
-        #: Learning rate of the last optimizer step; training sets it, a loop of one's own may.
-        self.step_size = 1.0
+        #: Learning rate of the last optimizer step, for proximal steps: training sets it, as does a loop of one's own.
+        self.step_size: float | None = None
         #: Shape of one row of input, where it is known.
         self.input_shape: tuple[int, ...] | None = None
         self._features: Tensor | None = None
@@ -207,22 +207,40 @@ class Sharing(nn.Module, ABC):
         """`rows` as a dict, all tasks if it is None; raises for a task that is not known."""
         if rows is None:
             return dict.fromkeys(self.tasks)
+        if not isinstance(rows, Mapping):
+            raise SettingError(
+                f"rows must map tasks to their rows, {{task: index or None}}; got a {type(rows).__name__}."
+            )
         unknown = [task for task in rows if task not in self.heads]
         if unknown:
             raise SettingError(f"No task '{unknown[0]}'; this network has: {', '.join(self.tasks)}.")
-        return dict(rows)
+        return {task: _as_index(task, index) for task, index in rows.items()}
 
     def check_input(self, x: Tensor) -> None:
         """Raise for a table with another number of columns than the network was built for."""
         known = self.input_shape
-        if known is not None and len(known) == 1 and x.is_floating_point() and x.shape[-1] != known[0]:
-            raise SettingError(
-                f"The network takes {known[0]} features per row, but x has the shape {tuple(x.shape)}."
-            )
+        if known is None or not x.is_floating_point():
+            return
+        if x.dim() != len(known) + 1 or (len(known) == 1 and x.shape[-1] != known[0]):
+            rows = f"{known[0]} features per row" if len(known) == 1 else f"rows of shape {known}"
+            raise SettingError(f"The network takes {rows}, but x has the shape {tuple(x.shape)}.")
 
     def __getstate__(self) -> dict[str, Any]:
         # The last representation belongs to a graph and cannot be copied.
         return {**self.__dict__, "_features": None}
+
+
+def _as_index(task: str, index: Any) -> Tensor | None:
+    """Rows as int64 positions; a mask stands for the places where it is true."""
+    if index is None:
+        return None
+    index = torch.as_tensor(index)
+    if index.dim() != 1 or (index.is_floating_point() and len(index)):
+        raise SettingError(
+            f"Task '{task}': rows must be positions of shape (n,) or None, got {index.dtype} of shape "
+            f"{tuple(index.shape)}."
+        )
+    return index.nonzero().squeeze(1) if index.dtype == torch.bool else index.long()
 
 
 def take(x: Tensor, index: Tensor | None) -> Tensor:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from polytask.errors import SettingError
+from polytask.sharing.modes import evaluated
 from polytask.sharing.parts import parameters_of
 
 Encoder = nn.Module | Sequence[nn.Module]
@@ -80,7 +82,9 @@ def find_blocks(
     SettingError
         If blocks cannot be found, do not make up the encoder, or do not end in one vector per row.
     """
+    check_encoder(encoder)
     modules = _named(encoder, names) if names is not None else _chain(encoder)
+    _check_untied(modules)
     example = example_input(modules, example)
     shapes = _probe(modules, example)
     if names is not None and isinstance(encoder, nn.Module):
@@ -93,11 +97,21 @@ def find_blocks(
 
 def output_width(encoder: nn.Module, width: int | None, example: Tensor | None) -> int:
     """The width of an encoder's output, as given, or found by running it; see `find_blocks`."""
+    check_encoder(encoder, one=True)
     if example is None and width is not None:
         return width
     shapes = _probe([encoder], example_input([encoder], example))
     check_width(shapes[-1], width)
     return shapes[-1][0]
+
+
+def check_encoder(encoder: Any, one: bool = False) -> None:
+    """Raise for what is no module, or where it may be, no sequence of modules."""
+    chain = isinstance(encoder, (list, tuple)) and all(isinstance(m, nn.Module) for m in encoder)
+    if isinstance(encoder, nn.Module) or (chain and not one):
+        return
+    wanted = "a module" if one else "a module, or a list of modules"
+    raise SettingError(f"The encoder must be {wanted} from a batch of rows to (n, width); got {encoder!r}.")
 
 
 def example_input(modules: Sequence[nn.Module], example: Tensor | None) -> Tensor:
@@ -113,7 +127,7 @@ def example_input(modules: Sequence[nn.Module], example: Tensor | None) -> Tenso
                 "it, example=x[:2]."
             )
         return torch.zeros(2, first.in_features, dtype=dtype, device=device)
-    example = example[:2].to(device)
+    example = torch.as_tensor(example)[:2].to(device)
     return example.to(dtype) if example.is_floating_point() else example
 
 
@@ -176,7 +190,7 @@ def _chain(encoder: Encoder) -> list[nn.Module]:
             raise SettingError("The encoder has no blocks: the sequence of modules is empty.")
         return modules
     if isinstance(encoder, nn.TransformerEncoder):
-        layers = [layer for _, layer in encoder.layers.named_children()]
+        layers = list(encoder.layers)
         if encoder.norm is not None:
             layers[-1] = nn.Sequential(layers[-1], encoder.norm)
         return layers
@@ -186,7 +200,7 @@ def _chain(encoder: Encoder) -> list[nn.Module]:
             f"The blocks of the encoder, a {type(encoder).__name__}, cannot be found. Name the submodules that "
             f"it runs one after another, blocks=[…] of {children}, or give it as a nn.Sequential of blocks."
         )
-    layers = [child for _, child in encoder.named_children()]
+    layers = list(encoder)
     if len(layers) == 1 and isinstance(layers[0], nn.Sequential):
         return _chain(layers[0])
     return _grouped(layers) or [nn.Identity()]
@@ -203,6 +217,19 @@ def _grouped(children: list[nn.Module]) -> list[nn.Module]:
         begun = begun or begins
         groups[-1].append(child)
     return [group[0] if len(group) == 1 else nn.Sequential(*group) for group in groups if group]
+
+
+def _check_untied(modules: Sequence[nn.Module]) -> None:
+    """A layer that stands in two blocks would have other weights in each of them once these are copied."""
+    seen: set[int] = set()
+    for i, module in enumerate(modules, start=1):
+        mine = {id(p) for p in module.parameters()}
+        if mine & seen:
+            raise SettingError(
+                f"Block {i} of the encoder has weights of an earlier block: tied layers must be in one block. Put "
+                "them into one nn.Sequential."
+            )
+        seen |= mine
 
 
 def _named(encoder: Encoder, names: Sequence[str]) -> list[nn.Module]:
@@ -237,9 +264,10 @@ def _leaves(modules: Sequence[nn.Module]) -> Iterator[nn.Module]:
 
 def _probe(modules: Sequence[nn.Module], example: Tensor) -> list[tuple[int, ...]]:
     shapes = [tuple(example.shape[1:])]
-    with torch.no_grad(), _evaluating(modules):
+    with evaluated(*modules):
         x = example
         for i, module in enumerate(modules):
+            taken, version = x, x._version
             try:
                 x = module(x)
             except (RuntimeError, IndexError, TypeError, ValueError) as error:
@@ -252,6 +280,11 @@ def _probe(modules: Sequence[nn.Module], example: Tensor) -> list[tuple[int, ...
                     f"Block {i + 1} of the encoder, a {type(module).__name__}, returns a {type(x).__name__}; "
                     "wrap it in a module that returns one tensor."
                 )
+            if i and taken._version != version:
+                raise SettingError(
+                    f"Block {i + 1} of the encoder, a {type(module).__name__}, changes its input in place, which "
+                    "others still read: use inplace=False in its first layer."
+                )
             shapes.append(tuple(x.shape[1:]))
     return shapes
 
@@ -259,7 +292,7 @@ def _probe(modules: Sequence[nn.Module], example: Tensor) -> list[tuple[int, ...
 def _check_is_chain(encoder: nn.Module, modules: Sequence[nn.Module], example: Tensor) -> None:
     if example.is_floating_point():
         example = torch.randn(example.shape, generator=torch.Generator().manual_seed(0)).to(example)
-    with torch.no_grad(), _evaluating([encoder]):
+    with evaluated(encoder):
         whole = encoder(example)
         x = example
         for module in modules:
@@ -270,18 +303,3 @@ def _check_is_chain(encoder: nn.Module, modules: Sequence[nn.Module], example: T
             "Running the named blocks one after another is not what the encoder does: something happens "
             "between them. Move it into a block, or give the encoder as a nn.Sequential."
         )
-
-
-class _evaluating:
-    """Modules in evaluation mode for the duration of a `with`."""
-
-    def __init__(self, modules: Sequence[nn.Module]) -> None:
-        self.modes = [(m, m.training) for module in modules for m in module.modules()]
-
-    def __enter__(self) -> None:
-        for m, _ in self.modes:
-            m.training = False
-
-    def __exit__(self, *_: object) -> None:
-        for m, training in self.modes:
-            m.training = training

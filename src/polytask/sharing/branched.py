@@ -182,7 +182,8 @@ class Branched(Architecture):
         ]
         out = copy.deepcopy(self)
         out._grow(modules, tree)
-        out.train(self.training)
+        for layer in out._layers:  # what is new; blocks keep their own modes
+            layer.training = self.training
         if out.settings is not None:
             plain = [[list(group) for group in groups] for groups in out.branches()]
             out.settings = {**out.settings, "branches": plain}

@@ -9,6 +9,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from polytask.errors import SettingError
+from polytask.sharing.modes import evaluated
 
 if TYPE_CHECKING:
     from polytask.sharing.base import Sharing
@@ -35,11 +36,6 @@ def flops_per_row(
             raise SettingError("The shape of the input is not known: pass a few rows of it, example=x[:2].")
         parameter = next(sharing.parameters())
         example = torch.zeros(2, *sharing.input_shape, dtype=parameter.dtype, device=parameter.device)
-    training = sharing.training
-    sharing.eval()
-    try:
-        with torch.no_grad(), FlopCounterMode(display=False) as counter:
-            sharing(example, None if tasks is None else dict.fromkeys(tasks))
-    finally:
-        sharing.train(training)
+    with evaluated(sharing), FlopCounterMode(display=False) as counter:
+        sharing(example, None if tasks is None else dict.fromkeys(tasks))
     return int(counter.get_total_flops()) // len(example)

@@ -334,6 +334,9 @@ def fresh_copies(module: nn.Module, n: int) -> list[nn.Module]:
     for _ in range(n - 1):
         other = copy.deepcopy(module)
         for layer in other.modules():
+            parameters = list(layer.parameters())
+            if parameters and not any(p.requires_grad for p in parameters):
+                continue
             reset = getattr(layer, "reset_parameters", None)
             if callable(reset):
                 reset()
@@ -348,16 +351,30 @@ def _batched_norm(x: Tensor, module: nn.LayerNorm, weight: Tensor | None, bias: 
     return x if bias is None else x + bias.unsqueeze(1)
 
 
-def program_of(module: nn.Module, prefix: str = "") -> list[tuple[str, nn.Module]] | None:
+def program_of(module: nn.Module) -> list[tuple[str, nn.Module]] | None:
     """The layers of a nested Sequential in order, or None when a layer is not known to batch."""
+    program = _layers_of(module, "", {})
+    names = {name for name, _ in module.named_parameters()}
+    needed = {f"{prefix}{name}" for prefix, layer in program or () for name, _ in layer.named_parameters()}
+    return program if needed <= names else None
+
+
+def _layers_of(
+    module: nn.Module, prefix: str, met: dict[nn.Module, str]
+) -> list[tuple[str, nn.Module]] | None:
+    # A module that stands in several places (one nn.ReLU for all) has its parameters under its first name.
+    prefix = met.setdefault(module, prefix)
+    if module._forward_hooks or module._forward_pre_hooks:
+        return None
     if type(module) is nn.Sequential:
         out: list[tuple[str, nn.Module]] = []
-        for name, child in module.named_children():
-            part = program_of(child, f"{prefix}{name}.")
+        for name, child in module._modules.items():
+            part = _layers_of(child, f"{prefix}{name}.", met)
             if part is None:
                 return None
             out += part
         return out
     known = type(module) is nn.Linear or type(module) in POINTWISE
     norm = type(module) is nn.LayerNorm and len(module.normalized_shape) == 1
-    return [(prefix, module)] if known or norm else None
+    plain = {name for name, _ in module.named_parameters()} <= {"weight", "bias"}
+    return [(prefix, module)] if (known or norm) and plain else None

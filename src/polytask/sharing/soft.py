@@ -8,6 +8,7 @@ Distance to the mean: Evgeniou, T., Pontil, M. (2004). Regularized multi-task le
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from numbers import Real
 
 import torch
 from torch import Tensor, nn
@@ -88,9 +89,8 @@ class SoftSharing(TaskNetworks):
 
 def per_layer(strength: float | Sequence[float], n_layers: int) -> list[float]:
     """One number for each layer, checked."""
-    values = (
-        [float(strength)] * n_layers if isinstance(strength, (int, float)) else [float(s) for s in strength]
-    )
+    given = [strength] * n_layers if isinstance(strength, Real) else list(strength)  # type: ignore[arg-type]
+    values = [float(value) for value in given]
     if len(values) != n_layers:
         raise SettingError(
             f"strength has {len(values)} values, but the encoder has {n_layers} layers with weights."

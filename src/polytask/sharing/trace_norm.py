@@ -121,6 +121,11 @@ class TraceNormSharing(TaskNetworks):
         if self.method == "penalty":
             return
         for strength, name, stacked in self._trained():
+            if self.step_size is None:
+                raise SettingError(
+                    "A proximal step is as long as the optimizer's: set network.step_size to its learning rate "
+                    "before after_step()."
+                )
             values = threshold_unfoldings(stacked, self.step_size * strength, self.form)
             # Written through the members: training may have moved them into a table of its own.
             for member, value in zip(self.encoders.members, values):

@@ -224,6 +224,7 @@ def _check_penalty(network: Sharing, claims: Claims) -> None:
         )
         claims.holds(bool(torch.isfinite(penalty)), "penalty is not finite.")
         claims.holds(penalty.requires_grad, "penalty has no gradient.")
+    network.step_size = 1e-3
     network.after_step()
     finite = all(bool(torch.isfinite(p).all()) for p in network.parameters())
     claims.holds(finite, "after_step left parameters that are not finite.")

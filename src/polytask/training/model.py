@@ -86,6 +86,8 @@ class NetworkModel:
                 f"The network has heads {sharing.heads}, but the data needs {heads}, in this order."
             )
         sharing.to(device)
+        if validation is not None:
+            validation = _like(data, validation)
         units, inputs = find_units(data), InputScaler.fit(as_matrix(data.X), scale_inputs)
         layout = "pairs" if _needs_pairs(data, settings) else "rows"
         dtype = next((p.dtype for p in sharing.parameters()), torch.float32)
@@ -119,12 +121,16 @@ class NetworkModel:
         for name in rows:
             if name not in known:
                 raise DataError(f"No task '{name}'; this model has: {', '.join(sorted(known))}.")
-        parameter = next(self.sharing.parameters())
-        x = torch.as_tensor(self.inputs.transform(as_matrix(X)), dtype=parameter.dtype)
+        x = self.network_input(X)
         self.sharing.eval()
         with torch.no_grad():
             outputs = self._outputs(x, rows)
         return {name: self.units[name].predict(outputs[name]) for name in rows}
+
+    def network_input(self, X: Any) -> torch.Tensor:
+        """A table as the network takes it, scaled and of its type: for `sharing.gates(x)` and the like."""
+        parameter = next(self.sharing.parameters())
+        return torch.as_tensor(self.inputs.transform(as_matrix(X)), dtype=parameter.dtype)
 
     def _outputs(self, x: torch.Tensor, rows: Mapping[str, np.ndarray | None]) -> dict[str, np.ndarray]:
         if len(rows) == len(self.tasks) and all(index is None for index in rows.values()):
@@ -160,12 +166,29 @@ class NetworkModel:
             for k, v in tensors.items()
             if k.startswith("network.")
         }
+        described = dict(config["sharing"]["heads"])
+        if list(sharing.heads.items()) != list(described.items()):
+            raise SettingError(
+                f"The network has heads {sharing.heads}, but the stored one {described}, in this order."
+            )
         sharing.load_state_dict(weights)
         inputs = InputScaler(np.asarray(tensors["inputs.mean"]), np.asarray(tensors["inputs.scale"]))
         sharing.eval()
         tasks = [Task(**state) for state in config["tasks"]]
         units = {name: Units.from_dict(state) for name, state in config["units"].items()}
         return cls(sharing, tasks, units, inputs, config["history"])
+
+
+def _like(data: TaskData, validation: TaskData) -> TaskData:
+    """Validation data with the tasks in the order of the training data."""
+    missing = [name for name in data.task_names if name not in validation.task_names]
+    if missing:
+        raise DataError(f"The validation data has no task '{missing[0]}'; the training data has it.")
+    if validation.X.shape[1] != data.X.shape[1]:
+        raise DataError(
+            f"The validation data has {validation.X.shape[1]} columns, the training data {data.X.shape[1]}."
+        )
+    return validation.select(data.task_names)
 
 
 def _saved(value: torch.Tensor, sharing: Sharing) -> np.ndarray:

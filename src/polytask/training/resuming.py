@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
@@ -28,6 +29,7 @@ def save_run(run: Run) -> None:
     tensors |= _under("random.", random_states(run.generator, run.data.device))
     plain = {
         "tasks": list(run.data.tasks),
+        "sharing": _network(run),
         "epoch": run.epoch,
         "rate_factor": run.rate_factor,
         "history": run.history,
@@ -55,7 +57,8 @@ def resume_run(run: Run) -> None:
         str(i): block.values.shape for i, block in enumerate(run.blocks)
     }
     same_validation = (plain["stopping"] is None) == (run.stopping is None)
-    if plain["tasks"] != list(run.data.tasks) or not same_shapes or not same_validation:
+    same_network = same_shapes and plain.get("sharing") == _network(run)
+    if plain["tasks"] != list(run.data.tasks) or not same_network or not same_validation:
         raise ModelFolderError(
             f"{path} belongs to a run with other tasks or another network; delete or rename it."
         )
@@ -72,6 +75,13 @@ def resume_run(run: Run) -> None:
     if run.stopping is not None:
         run.stopping.load_state_dict(plain["stopping"])
     set_random_states(_part(tensors, "random."), run.generator, run.data.device)
+
+
+def _network(run: Run) -> dict[str, Any]:
+    """Architecture and settings as they come back from JSON."""
+    settings = run.sharing.settings
+    found: dict[str, Any] = json.loads(json.dumps({"name": run.sharing.name, "settings": settings}))
+    return found
 
 
 def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -90,8 +90,11 @@ def _cut_at(
     above, below = Graph(roots, stop), Graph([stop])
     missing = [t for i, t in enumerate(tasks) if len(roots) > 1 and not above.tasks.get(stop[0], 0) >> i & 1]
     past = [leaf for leaf in above.leaves if leaf in ids]
+    # A node can have several outputs (all of a compiled network is one node): it counts which one is gone through.
+    entered = {*roots, *(edge for edges in above.next.values() for edge in edges)}
+    other_outputs = {edge for edge in entered if edge[0] is stop[0]} != {stop}
     if shared is not None:
-        if stop[0] not in above.tasks or missing:
+        if stop[0] not in above.tasks or missing or other_outputs:
             which = f"The loss of task '{missing[0]}' does" if missing else "The losses do"
             raise SettingError(
                 f"{which} not depend on the features: give the ones that heads were applied to."
@@ -101,7 +104,7 @@ def _cut_at(
             raise SettingError(
                 f"The shared parameter {name} is used past the features; take gradients='parameters' instead."
             )
-    if past or missing or stop[0] not in above.tasks:
+    if past or missing or other_outputs or stop[0] not in above.tasks:
         return None
     both = set(above.leaves) & set(below.leaves)
     own = [n.variable for key, n in above.leaves.items() if key not in both]

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from polytask.errors import SettingError
 from polytask.sharing.architecture import Architecture
@@ -87,20 +86,6 @@ class Mixture(Architecture, ABC):
     def bottom_parts(self) -> list[Part]:
         """The layers below the experts, input side first."""
         return [] if self.bottom is None else self.trunk_parts(self.bottom)
-
-
-@contextmanager
-def evaluated(network: nn.Module) -> Iterator[None]:
-    """The network in evaluation mode and without gradients, for the duration of a `with`."""
-    modes = [(module, module.training) for module in network.modules()]
-    network.eval()
-    try:
-        with torch.no_grad():
-            yield
-    finally:
-        # Not `train()`, which would wake up layers that are kept in evaluation mode.
-        for module, training in modes:
-            module.training = training
 
 
 def at_least_one(**numbers: int) -> None:

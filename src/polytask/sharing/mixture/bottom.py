@@ -8,7 +8,14 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from polytask.errors import SettingError
-from polytask.sharing.blocks import Encoder, channel_dim, example_input, find_blocks, output_width
+from polytask.sharing.blocks import (
+    Encoder,
+    channel_dim,
+    check_encoder,
+    example_input,
+    find_blocks,
+    output_width,
+)
 
 
 @dataclass(frozen=True)
@@ -54,6 +61,7 @@ def split(
     SettingError
         If no block is left for the experts, or gates would have to weigh token ids.
     """
+    check_encoder(encoder)
     if n_bottom < 0:
         raise SettingError(f"bottom must be zero or a number of the encoder's first blocks, got {n_bottom}.")
     if n_bottom == 0 and blocks is None and isinstance(encoder, nn.Module):

@@ -10,10 +10,11 @@ import torch
 from torch import Tensor
 
 from polytask.sharing.blocks import Encoder
-from polytask.sharing.mixture.base import Mixture, at_least_one, evaluated
+from polytask.sharing.mixture.base import Mixture, at_least_one
 from polytask.sharing.mixture.bottom import split
 from polytask.sharing.mixture.gates import Gates, mix
 from polytask.sharing.mixture.usage import warn_of_collapse, warn_of_twins
+from polytask.sharing.modes import evaluated
 from polytask.sharing.parallel import fresh_copies
 from polytask.sharing.parts import Matrix, Part, parameters_of
 from polytask.sharing.stacked import Stacked

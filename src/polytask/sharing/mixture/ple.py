@@ -13,10 +13,11 @@ from torch import Tensor, nn
 from polytask.sharing.blocks import Encoder
 from polytask.sharing.cards import Card
 from polytask.sharing.encoders import mlp
-from polytask.sharing.mixture.base import Mixture, at_least_one, evaluated
+from polytask.sharing.mixture.base import Mixture, at_least_one
 from polytask.sharing.mixture.bottom import split
 from polytask.sharing.mixture.lower_level import LowerLevel, Streams
 from polytask.sharing.mixture.top_level import TopLevel
+from polytask.sharing.modes import evaluated
 from polytask.sharing.parallel import fresh_copies
 from polytask.sharing.parts import Matrix, Part
 

@@ -70,12 +70,22 @@ class TopLevel(nn.Module):
 
     def of_rows(self, x: Tensor, seen: Tensor, common: Tensor, task_of_row: Tensor) -> Tensor:
         """Each row's mixture for its own task, whose experts see no other rows: (n, width)."""
-        grouped, place = group_rows(x, task_of_row, len(self.tasks))
-        own = self._own_outputs(grouped, range(len(self.tasks)), apart=True).transpose(1, 2)
-        own = ungroup_rows(own, place)
+        if self.own.path == "loop":
+            own = self._own_of_rows(x, task_of_row)
+        else:
+            grouped, place = group_rows(x, task_of_row, len(self.tasks))
+            own = self._own_outputs(grouped, range(len(self.tasks)), apart=True).transpose(1, 2)
+            own = ungroup_rows(own, place)
         # All gates, which are small.
         weights = self.gate(seen)[task_of_row, torch.arange(len(x), device=x.device)]
         return mix(weights.unsqueeze(0), torch.cat([own, common], 1)).squeeze(0)
+
+    def _own_of_rows(self, x: Tensor, task_of_row: Tensor) -> Tensor:
+        """Own experts' outputs (n, O, width), task by task: filled up groups would enter running statistics."""
+        rows = [(task_of_row == t).nonzero().squeeze(1) for t in range(len(self.tasks))]
+        parts = [self._own_outputs(x[i], [t], apart=False)[0] for t, i in enumerate(rows) if len(i)]
+        order = torch.cat(rows)
+        return torch.cat(parts, 1).transpose(0, 1)[torch.argsort(order)]
 
     def _own_outputs(self, x: Tensor, tasks: Sequence[int], apart: bool) -> Tensor:
         """Outputs of the chosen tasks' own experts: (K, O, n, width)."""
