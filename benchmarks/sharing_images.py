@@ -9,7 +9,8 @@ horizontal. A tree that is right keeps the left digit's tasks together, the righ
 
 Compared are, with the same network of two convolutions and two layers:
   widened             starts from half the filters of "hard, wide" and widens (Lu et al. 2017)
-  widened, shuffled   the tree of the same shape with the tasks shuffled, from the same start: is it the grouping?
+  widened, shuffled   the tree of the same shape with the tasks shuffled, from the same start, trained in one go: is it
+                      the grouping? (The found tree trained in one go came to .9486 with seeds 0 to 3 and rate .01.)
   hard, thin          half the filters; "from filters": from the start of "widened"
   hard, as large      as many parameters as the tree that was found
   hard, wide          all filters
