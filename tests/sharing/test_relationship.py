@@ -411,3 +411,14 @@ def test_a_learned_scale_does_not_run_away() -> None:
         values.append(float(prior(shrink * w)))
     assert min(values[1:]) > values[0] - 6 * 5 * 3
     assert abs(values[-1] - values[-2]) < 1e-3
+
+
+def test_mixed_precision_leaves_the_prior_as_it_is() -> None:
+    net = network().float()
+    net.after_step()
+    expected = net.penalty()
+    with torch.autocast("cpu", torch.bfloat16):
+        found = net.penalty()
+        found.backward()
+        net.after_step()
+    torch.testing.assert_close(found, expected)

@@ -339,12 +339,14 @@ def second_moment(w: Tensor, precisions: Sequence[Tensor], k: int) -> Tensor:
         if j != k:
             whitened = mode_product(whitened, precision, j)
     left, right = (t.movedim(k, 0).flatten(1) for t in (whitened, w))
-    return left @ right.T * (w.shape[k] / w.numel())
+    with torch.autocast(w.device.type, enabled=False):
+        return left @ right.T * (w.shape[k] / w.numel())
 
 
 def mode_product(tensor: Tensor, matrix: Tensor, k: int) -> Tensor:
     """``𝒲 ×_k M``: the matrix acts on axis k."""
-    return torch.tensordot(matrix, tensor, ([1], [k])).movedim(0, k)
+    with torch.autocast(tensor.device.type, enabled=False):  # a prior in half precision would be none
+        return torch.tensordot(matrix, tensor, ([1], [k])).movedim(0, k)
 
 
 class _HalfForm(torch.autograd.Function):
