@@ -7,7 +7,9 @@ import pytest
 
 from polytask.errors import SettingError
 from polytask.reporting.figures.architecture import drawing
+from polytask.reporting.figures.architecture.boxes import Box
 from polytask.reporting.figures.architecture.geometry import LABEL_PAD
+from polytask.reporting.figures.architecture.picture import _label
 from polytask.reporting.figures.letters import width_of
 
 from ...conftest import LONG
@@ -136,3 +138,11 @@ def test_one_task_alone() -> None:
     made = drawing(describe("x", ["a"], heads(["a"], lambda t: [])))
     assert "for 1 task<" in made
     assert "by the task<" in made
+
+
+def test_no_word_of_a_tasks_name_is_dropped() -> None:
+    """In little room: without its level, or the kind alone."""
+    for name, expected in (("click 1", "click 1"), ("watch time 1", "expert")):
+        box = Box(({"parameters": 9},), f"level 1 {name}", "expert", 1, ("click", "watch time"), 0, 0)
+        assert _label(box, width_of("watch time") - 1) == expected
+        assert _label(box, 500.0) == f"level 1 {name}"

@@ -287,15 +287,22 @@ def _said(box: Box) -> str:
 
 
 def _label(box: Box, room: float) -> str:
-    """Its name, or less where too little of the name would be left: the name's end, or the kind."""
+    """Its name, or less where too little of the name would be left: without its level, or the kind.
+
+    Words of a task's name are never dropped: "watch time 1" as "time 1" would be another expert's.
+    """
     cut = fitted(box.label, room)
     if len(cut) >= _ENOUGH * len(box.label):
         return cut
     start, words = box.label.split(" of ")[0], box.label.split()
     shorter = [start] if start != box.label else []
-    if len(box.parts) == 1:
-        shorter += [" ".join(words[k:]) for k in range(1, len(words)) if words[k][0].isalpha()]
-    return next((name for name in shorter if width_of(name) <= room), fitted(box.short, room))
+    if len(box.parts) == 1 and words[0] == "level" and len(words) > 2:
+        shorter.append(" ".join(words[2:]))
+    whole = next((name for name in shorter if width_of(name) <= room), None)
+    if whole is None and shorter:
+        cut = fitted(shorter[-1], room)
+        whole = cut if len(cut) >= _ENOUGH * len(shorter[-1]) else None
+    return whole or fitted(box.short, room)
 
 
 def _swatch(class_: str, kind: str) -> Html:
