@@ -61,7 +61,9 @@ def group_lasso_by_proximal_gradient(X, Y, alpha, w=None, n_iter=20_000):
 
 def assert_same_moments(left, right, rtol=1e-10):
     """Equal per task, however the tasks are grouped into patterns."""
-    for name in ("y_mean", "yty", "xty", "task_weight"):
+    for name in ("y_mean", "yty", "xty", "task_weight", "n_labels"):
         np.testing.assert_allclose(getattr(left, name), getattr(right, name), rtol=rtol, atol=1e-9)
     np.testing.assert_allclose(left.x_mean[left.pattern], right.x_mean[right.pattern], rtol=rtol, atol=1e-9)
     np.testing.assert_allclose(left.gram[left.pattern], right.gram[right.pattern], rtol=rtol, atol=1e-9)
+    together = left.same_pattern & right.same_pattern
+    np.testing.assert_allclose(left.target_gram[together], right.target_gram[together], rtol=rtol, atol=1e-9)

@@ -31,17 +31,41 @@ def split_rows(table: LabelledTable, cv: Any) -> list[Split]:
     cv : int, scikit-learn splitter, or iterable of (train, test) index arrays
         An int k cuts k folds: in order of time if the table has times, by groups if it has groups, within
         every task if tasks bring their own rows, and otherwise into consecutive blocks of rows, as
-        scikit-learn's `KFold`.
+        scikit-learn's `KFold`. A `TimeSeriesSplit` cuts the times of the table, if it has any, in their order.
     """
-    if isinstance(cv, (int, np.integer)):
+    if isinstance(cv, (int, np.integer)) and not isinstance(cv, bool):
         return _k_folds(table, int(cv))
+    if isinstance(cv, TimeSeriesSplit) and table.time is not None:
+        return _in_time(table.time, cv)
     if hasattr(cv, "split") and not isinstance(cv, str):
-        return list(cv.split(np.zeros((table.n_rows, 1)), groups=table.groups))
+        return _checked(cv.split(np.zeros((table.n_rows, 1)), groups=table.groups), table.n_rows)
     if isinstance(cv, Iterable) and not isinstance(cv, str):
-        folds = [(np.asarray(train), np.asarray(test)) for train, test in cv]
+        folds = _checked(cv, table.n_rows)
         if folds:
             return folds
     raise SettingError(f"cv must be an int, a splitter or a list of (train, test) indices, got {cv!r}.")
+
+
+def _checked(folds: Iterable[Any], n_rows: int) -> list[Split]:
+    """Folds as pairs of index arrays, each of some rows that there are."""
+    splits = []
+    for f, fold in enumerate(folds):
+        try:
+            train, test = (np.asarray(rows) for rows in fold)
+        except (TypeError, ValueError):
+            raise SettingError(
+                f"cv must hold pairs (train, test) of row indices; fold {f} is {fold!r}."
+            ) from None
+        for what, rows in (("training", train), ("test", test)):
+            if rows.ndim != 1 or not len(rows):
+                raise DataError(f"Fold {f} of cv has no {what} rows; leave it out.")
+            if rows.dtype.kind not in "iu":
+                raise SettingError(f"Fold {f} of cv: row indices must be whole numbers, got {rows.dtype}.")
+            if rows.min() < 0 or rows.max() >= n_rows:
+                bad = rows.min() if rows.min() < 0 else rows.max()
+                raise DataError(f"Fold {f} of cv has the {what} row {bad}, but there are {n_rows} rows.")
+        splits.append((train, test))
+    return splits
 
 
 def fold_moments(table: LabelledTable, folds: Sequence[Split]) -> list[FoldMoments]:
@@ -55,11 +79,19 @@ def fold_moments(table: LabelledTable, folds: Sequence[Split]) -> list[FoldMomen
     table : LabelledTable
     folds : sequence of (train, test) index arrays
     """
-    test = [Moments.from_table(table.restricted(rows)) for _, rows in folds]
+    test = _moments_of([table.restricted(rows) for _, rows in folds])
     if _is_partition(folds, table.n_rows):
         return [FoldMoments(train, part) for train, part in zip(_sums_of_others(test), test)]
-    train = [Moments.from_table(table.restricted(rows)) for rows, _ in folds]
+    train = _moments_of([table.restricted(rows) for rows, _ in folds])
     return [FoldMoments(*pair) for pair in zip(train, test)]
+
+
+def whole_and_folds(table: LabelledTable, folds: Sequence[Split]) -> tuple[Moments, list[FoldMoments]]:
+    """Moments of all rows, and `fold_moments`; where the folds partition the rows, each is still read once."""
+    parts = fold_moments(table, folds)
+    if _is_partition(folds, table.n_rows):
+        return parts[0].train + parts[0].test, parts
+    return Moments.from_table(table), parts
 
 
 def _k_folds(table: LabelledTable, k: int) -> list[Split]:
@@ -70,14 +102,30 @@ def _k_folds(table: LabelledTable, k: int) -> list[Split]:
         raise DataError(f"cv={k} folds need at least {k} rows, but there are n_samples={n_rows}; lower cv.")
     blank = np.zeros((n_rows, 1))
     if table.time is not None:
-        order = np.argsort(table.time, kind="stable")
-        return [(order[train], order[test]) for train, test in TimeSeriesSplit(k).split(blank)]
+        return _in_time(table.time, TimeSeriesSplit(k))
     if table.groups is not None:
+        n_groups = len(np.unique(table.groups))
+        if n_groups < k:
+            raise DataError(f"cv={k} folds need at least {k} groups, but there are {n_groups}; lower cv.")
         return list(GroupKFold(k).split(blank, groups=table.groups))
     if not table.own_rows:
         return list(KFold(k).split(blank))
     fold = _folds_within_tasks(table, k)
     return [(np.flatnonzero(fold != index), np.flatnonzero(fold == index)) for index in range(k)]
+
+
+def _in_time(time: np.ndarray, cv: TimeSeriesSplit) -> list[Split]:
+    """Folds whose test times follow the training times; rows of one time stay together."""
+    times, position = np.unique(time, return_inverse=True)
+    if len(times) <= cv.n_splits:
+        raise DataError(
+            f"{cv.n_splits} folds in order of time need more than {cv.n_splits} different times, but there are "
+            f"{len(times)}; lower cv."
+        )
+    return [
+        (np.flatnonzero(np.isin(position, train)), np.flatnonzero(np.isin(position, test)))
+        for train, test in cv.split(np.zeros((len(times), 1)))
+    ]
 
 
 def _folds_within_tasks(table: LabelledTable, k: int) -> np.ndarray:
@@ -91,28 +139,31 @@ def _folds_within_tasks(table: LabelledTable, k: int) -> np.ndarray:
 
 
 def _is_partition(folds: Sequence[Split], n_rows: int) -> bool:
-    times_tested = np.bincount(np.concatenate([test for _, test in folds]), minlength=n_rows)
-    if not np.all(times_tested == 1):
+    """Whether every row is tested once and trained on in all other folds."""
+    tested = np.bincount(np.concatenate([test for _, test in folds]), minlength=n_rows)
+    if len(folds) < 2 or not np.all(tested == 1):
         return False
     return all(
-        len(train) + len(test) == n_rows and not np.intersect1d(train, test).size for train, test in folds
+        len(train) + len(test) == n_rows and not np.bincount(test, minlength=n_rows)[train].any()
+        for train, test in folds
     )
 
 
+def _moments_of(parts: Sequence[LabelledTable]) -> list[Moments]:
+    """Moments of each part, with all Grams in one piece of memory, which the system hands out faster."""
+    grams = np.zeros((len(parts), len(parts[0].patterns), parts[0].X.shape[1], parts[0].X.shape[1]))
+    return [Moments.from_table(part, out=gram) for part, gram in zip(parts, grams)]
+
+
 def _sums_of_others(parts: Sequence[Moments]) -> list[Moments]:
-    """For each part the sum of all others, by running sums from both ends."""
-    after: list[Moments | None] = [None] * len(parts)
-    for index in range(len(parts) - 2, -1, -1):
-        after[index] = _add(after[index + 1], parts[index + 1])
-    others, before = [], None
-    for index, part in enumerate(parts):
-        both = _add(before, after[index])
-        others.append(both if both is not None else part - part)
-        before = _add(before, part)
+    """For each of two or more parts the sum of all others, by running sums from both ends."""
+    grams = np.empty((len(parts), *parts[0].gram.shape))
+    others, after = [parts[-1]] * len(parts), parts[-1]
+    for index in range(len(parts) - 2, 0, -1):
+        others[index], after = after, after.plus(parts[index], out=grams[index - 1])
+    others[0], before = after, parts[0]
+    for index in range(1, len(parts) - 1):
+        others[index] = before.plus(others[index], out=grams[index])
+        before = before.plus(parts[index], out=grams[-1])
+    others[-1] = before
     return others
-
-
-def _add(left: Moments | None, right: Moments | None) -> Moments | None:
-    if left is None or right is None:
-        return right if left is None else left
-    return left + right

@@ -53,6 +53,8 @@ def patterns_from_arrays(Y: np.ndarray, sample_weight: np.ndarray | None = None)
     """
     weight = np.ones(len(Y)) if sample_weight is None else np.asarray(sample_weight, dtype=float)
     labelled = ~np.isnan(Y) & (weight > 0)[:, None]
+    if labelled.all() and labelled.size:
+        return [LabelPattern(np.arange(len(Y)), weight, np.arange(Y.shape[1]), Y)]
     groups: dict[bytes, list[int]] = {}
     for task, key in enumerate(np.packbits(labelled, axis=0).T):
         groups.setdefault(key.tobytes(), []).append(task)
