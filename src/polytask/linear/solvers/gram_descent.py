@@ -1,14 +1,13 @@
 """Block coordinate descent on Grams for least squares with a row-wise L2 penalty, along a path of penalties.
 
-    min_B  Σ_t ½ (y_tᵀy_t − 2 c_tᵀ b_t + b_tᵀ G_t b_t)  +  α Σ_j f_j ‖B_j‖₂
+    min_B  Σ_t ½ (y_tᵀy_t − 2 c_tᵀ b_t + b_tᵀ G_t b_t)  +  α Σ_j f_j ‖B_j‖₂  +  ½ρ Σ_j f_j ‖B_j‖₂²
 
-One task makes it the lasso, tasks with one Gram make it scikit-learn's MultiTaskLasso. A ridge term ½ρ‖B‖²
-is ρ on the diagonals of the Grams. Blocks are minimised exactly; features enter by the sequential strong rule
-(Tibshirani et al. 2012) and the optimality conditions are checked on all of them; a penalty is done when the
-duality gap, computed over all features, is small.
+One task makes it the lasso, tasks with one Gram make it scikit-learn's MultiTaskLasso, ρ > 0 its elastic net.
+Blocks are minimised exactly; features enter by the sequential strong rule (Tibshirani et al. 2012) and the
+optimality conditions are checked on all of them; a penalty is done when the duality gap, computed over all
+features, is small. A penalty starts on the line through the last two solutions if that is better than the last.
 
-Layout: features are kept permuted so that the `head` features of the working set come first and every inner
-loop runs over contiguous memory; `grad[t] = c_t − G_t b_t` is exact on the head and refreshed on the tail.
+Layout: features are kept permuted so that the `head` features of the working set come first (`working_set.py`).
 """
 
 from __future__ import annotations
@@ -17,15 +16,20 @@ from typing import NamedTuple
 
 import numpy as np
 from numba import njit
+from scipy import linalg
 
-#: Steps that an extrapolation combines.
-_MEMORY = 5
-#: Sweeps over the working set between two evaluations of the duality gap.
-_SWEEPS_PER_CHECK = 2
+from polytask.errors import SettingError
+from polytask.linear.solvers.working_set import descend, gap, refresh, step_along
+
+#: Below this tolerance the gradients of the working set, which drift by rounding errors, are recomputed too.
+_PRECISE = 1e-9
 
 
 class DescentPath(NamedTuple):
-    """Solutions along a path: coef (k, q, p), gap (k,) and null (), both objectives, n_iter (k,) sweeps."""
+    """Solutions along a path: coef (k, q, p), gap (k,) and null (), both objectives, n_iter (k,) sweeps.
+
+    null is the objective at zero coefficients of all penalised features.
+    """
 
     coef: np.ndarray
     gap: np.ndarray
@@ -42,6 +46,8 @@ def group_path(
     *,
     penalty_factors: np.ndarray | None = None,
     start: np.ndarray | None = None,
+    positive: bool = False,
+    ridge: float | np.ndarray = 0.0,
     tol: float = 1e-4,
     max_iter: int = 10_000,
 ) -> DescentPath:
@@ -58,74 +64,111 @@ def group_path(
     alphas : (k,) array
         Positive; fastest when decreasing.
     penalty_factors : (p,) array or None
-        Positive factors f_j of the penalty; None means ones.
+        Non-negative factors f_j of the penalty; None means ones. Unpenalised features, those with factor 0,
+        are eliminated beforehand and solved for afterwards, so that the gap is exact with them too.
     start : (q, p) array or None
         Coefficients to start from.
+    positive : bool
+        Only coefficients ≥ 0; then all factors must be positive.
+    ridge : float or (k,) array
+        ρ, one for all penalties or one each; non-negative.
     tol : float
-        Stop when gap ≤ tol · objective of B = 0.
+        Stop when gap ≤ tol · null.
     max_iter : int
         Largest number of sweeps per penalty.
+
+    Raises
+    ------
+    SettingError
+        For `positive` with unpenalised features.
     """
-    n_tasks, n_features = xty.shape
-    factors = np.ones(n_features) if penalty_factors is None else np.array(penalty_factors, dtype=float)
-    begin = np.zeros((n_tasks, n_features)) if start is None else np.array(start, dtype=float)
-    coef, gap, n_iter = _path(
-        np.array(gram, dtype=float, order="C"), np.asarray(pattern, dtype=np.int64),
-        np.array(xty, dtype=float, order="C"), float(yty), np.ascontiguousarray(alphas, dtype=float),
-        factors, begin, float(tol), int(max_iter),
+    n_features = xty.shape[1]
+    factors = checked_factors(penalty_factors, n_features, positive)
+    if not factors.all():
+        return _path_with_free_features(
+            gram, pattern, xty, yty, alphas, factors, start, ridge=ridge, tol=tol, max_iter=max_iter
+        )
+    gram, xty = np.array(gram, dtype=float, order="C"), np.array(xty, dtype=float, order="C")
+    pattern = np.asarray(pattern, dtype=np.int64)
+    coef, grad, order, head = np.zeros_like(xty), xty.copy(), np.arange(n_features), 0
+    if start is not None:
+        coef = np.maximum(start, 0.0) if positive else np.array(start, dtype=float)
+        grad -= np.stack([gram[index] @ b for index, b in zip(pattern, coef)])
+        order = np.argsort(~coef.any(axis=0), kind="stable")
+        head = int(coef.any(axis=0).sum())
+        gram = np.ascontiguousarray(gram[:, order][:, :, order])
+        xty, grad, coef, factors = (
+            np.ascontiguousarray(table[..., order]) for table in (xty, grad, coef, factors)
+        )
+    coef, gaps, n_iter = _path(
+        gram, pattern, xty, float(yty), np.array(alphas, dtype=float), np.full(len(alphas), ridge, dtype=float),
+        factors, order, coef, grad, head, bool(positive), float(tol), int(max_iter),
     )  # fmt: skip
-    return DescentPath(coef, gap, yty / 2, n_iter)
+    return DescentPath(coef, gaps, yty / 2, n_iter)
+
+
+def checked_factors(penalty_factors: np.ndarray | None, n_features: int, positive: bool) -> np.ndarray:
+    """A copy of the penalty factors (p,), ones by default."""
+    if penalty_factors is None:
+        return np.ones(n_features)
+    factors = np.array(penalty_factors, dtype=float)
+    if positive and not factors.all():
+        raise SettingError(
+            f"positive=True needs positive penalty_factors, but that of feature {int(np.argmin(factors))} is 0; "
+            "give it a small positive one, such as 1e-3."
+        )
+    return factors
 
 
 @njit(cache=True)
-def _path(gram, pattern, xty, yty, alphas, factors, coef, tol, max_iter):
-    """The path; overwrites gram, xty, factors and coef, which it permutes."""
+def _path(
+    gram, pattern, xty, yty, alphas, ridges, factors, order, coef, grad, head, positive, tol, max_iter
+):  # fmt: skip
+    """The path, from coef and its grad; overwrites all tables, which it permutes."""
     n_tasks, n_features = xty.shape
     out = np.zeros((len(alphas), n_tasks, n_features))
     gaps, n_iter = np.zeros(len(alphas)), np.zeros(len(alphas), np.int64)
-    order, grad = np.arange(n_features), np.empty((n_tasks, n_features))
-    head = 0
-    for j in range(n_features):
-        if _norm(coef, j) > 0.0:
-            _swap(gram, xty, grad, coef, factors, order, head, j)
-            head += 1
-    _refresh(gram, pattern, xty, grad, coef, head, 0)
-    previous = alphas[0]
+    tables = (xty, grad, coef, np.zeros_like(grad), np.zeros_like(coef))
+    target = tol * yty / 2
     for k in range(len(alphas)):
-        alpha = alphas[k]
-        threshold = 2 * alpha - previous if alpha < previous else alpha
-        head = _grow(gram, xty, grad, coef, factors, order, head, threshold)
-        target = tol * yty / 2
+        alpha, ridge = alphas[k], ridges[k]
+        drop = alphas[k - 1] - alpha if k > 0 else 0.0
+        head = _grow(gram, tables, factors, order, head, alpha - max(drop, 0.0), positive)
+        share = drop / (alphas[k - 2] - alphas[k - 1]) if k > 1 and alphas[k - 2] > alphas[k - 1] else 0.0
+        step_along(xty, grad, coef, tables[3], tables[4], factors, head, alpha, ridge, positive, share)
+        before = np.inf
         while True:
-            left = max_iter - n_iter[k]
-            n_iter[k] += _descend(gram, pattern, xty, yty, grad, coef, factors, head, alpha, target, left)
-            _refresh(gram, pattern, xty, grad, coef, head, head)
-            gaps[k] = _gap(xty, yty, grad, coef, factors, head, n_features, alpha)
+            sweeps, gaps[k] = descend(
+                gram, pattern, xty, yty, grad, coef, factors, head, alpha, ridge, positive, target,
+                max_iter - n_iter[k],
+            )  # fmt: skip
+            n_iter[k] += sweeps
+            if head < n_features or tol < _PRECISE:
+                refresh(gram, pattern, xty, grad, coef, head, 0 if tol < _PRECISE else head)
+                gaps[k] = gap(xty, yty, grad, coef, factors, head, n_features, alpha, ridge, positive)
             if gaps[k] <= target or n_iter[k] >= max_iter:
                 break
-            grown = _grow(gram, xty, grad, coef, factors, order, head, alpha)
-            if grown == head:
+            grown = _grow(gram, tables, factors, order, head, alpha, positive)
+            if grown == head and gaps[k] > before / 2:
                 # Only rounding error separates the two gaps: nothing is left to gain.
                 break
-            head = grown
+            head, before = grown, gaps[k]
         for t in range(n_tasks):
             for i in range(head):
                 out[k, t, order[i]] = coef[t, i]
-        previous = alpha
     return out, gaps, n_iter
 
 
 @njit(cache=True)
-def _swap(gram, xty, grad, coef, factors, order, i, j):
+def _swap(gram, tables, factors, order, i, j):
     """Exchange features i and j everywhere."""
     if i == j:
         return
     order[i], order[j] = order[j], order[i]
     factors[i], factors[j] = factors[j], factors[i]
-    for t in range(xty.shape[0]):
-        xty[t, i], xty[t, j] = xty[t, j], xty[t, i]
-        grad[t, i], grad[t, j] = grad[t, j], grad[t, i]
-        coef[t, i], coef[t, j] = coef[t, j], coef[t, i]
+    for table in tables:
+        for t in range(table.shape[0]):
+            table[t, i], table[t, j] = table[t, j], table[t, i]
     for g in range(gram.shape[0]):
         for k in range(gram.shape[1]):
             gram[g, i, k], gram[g, j, k] = gram[g, j, k], gram[g, i, k]
@@ -134,198 +177,42 @@ def _swap(gram, xty, grad, coef, factors, order, i, j):
 
 
 @njit(cache=True)
-def _grow(gram, xty, grad, coef, factors, order, head, threshold):
+def _grow(gram, tables, factors, order, head, threshold, positive):
     """Take into the working set the tail features whose gradient exceeds the threshold; its new size."""
-    for j in range(head, xty.shape[1]):
-        if _norm(grad, j) > threshold * factors[j]:
-            _swap(gram, xty, grad, coef, factors, order, head, j)
+    grad = tables[1]
+    limit = max(threshold, 0.0)
+    for j in range(head, grad.shape[1]):
+        size = 0.0
+        for t in range(grad.shape[0]):
+            slope = max(grad[t, j], 0.0) if positive else grad[t, j]
+            size += slope * slope
+        if size > (limit * factors[j]) ** 2:
+            _swap(gram, tables, factors, order, head, j)
             head += 1
     return head
 
 
-@njit(cache=True)
-def _norm(table, j):
-    total = 0.0
-    for t in range(table.shape[0]):
-        total += table[t, j] * table[t, j]
-    return np.sqrt(total)
+def _path_with_free_features(gram, pattern, xty, yty, alphas, factors, start, **settings):
+    """Minimise over the unpenalised features in closed form: what is left is the same problem in the others.
 
-
-@njit(cache=True)
-def _refresh(gram, pattern, xty, grad, coef, head, first):
-    """grad[:, first:] = c − G b, where only the head of b is nonzero."""
-    n_features = xty.shape[1]
-    for t in range(xty.shape[0]):
-        for k in range(first, n_features):
-            grad[t, k] = xty[t, k]
-        for i in range(head):
-            b = coef[t, i]
-            if b != 0.0:
-                row = gram[pattern[t], i]
-                for k in range(first, n_features):
-                    grad[t, k] -= b * row[k]
-
-
-@njit(cache=True)
-def _descend(gram, pattern, xty, yty, grad, coef, factors, head, alpha, target, max_iter):
-    """Sweep over the working set until its own duality gap meets the target; the number of sweeps."""
-    n_tasks = xty.shape[0]
-    block, slope, hess = np.empty(n_tasks), np.empty(n_tasks), np.empty(n_tasks)
-    coefs, grads = np.empty((_MEMORY + 1, n_tasks, head)), np.empty((_MEMORY + 1, n_tasks, head))
-    for sweep in range(max_iter):
-        if sweep % _SWEEPS_PER_CHECK == 0 and (
-            _gap(xty, yty, grad, coef, factors, head, head, alpha) <= target
-        ):
-            return sweep
-        slot = sweep % (_MEMORY + 1)
-        for t in range(n_tasks):
-            for i in range(head):
-                coefs[slot, t, i], grads[slot, t, i] = coef[t, i], grad[t, i]
-        if slot == _MEMORY:
-            _extrapolate(coefs, grads, xty, grad, coef, factors, head, alpha)
-        if not _sweep(gram, pattern, grad, coef, factors, head, alpha, block, slope, hess):
-            return sweep + 1
-    return max_iter
-
-
-@njit(cache=True)
-def _sweep(gram, pattern, grad, coef, factors, head, alpha, block, slope, hess):
-    """Minimise over each feature of the working set in turn; whether anything moved."""
-    n_tasks = coef.shape[0]
-    moved = False
-    for j in range(head):
-        for t in range(n_tasks):
-            hess[t] = gram[pattern[t], j, j]
-            slope[t] = grad[t, j] + hess[t] * coef[t, j]
-        _minimise_block(slope, hess, alpha * factors[j], block)
-        for t in range(n_tasks):
-            step = block[t] - coef[t, j]
-            if step != 0.0:
-                moved = True
-                coef[t, j] = block[t]
-                row = gram[pattern[t], j]
-                for k in range(head):
-                    grad[t, k] -= step * row[k]
-    return moved
-
-
-@njit(cache=True)
-def _extrapolate(coefs, grads, xty, grad, coef, factors, head, alpha):
-    """Anderson acceleration (Bertrand & Massias 2021): the affine combination of past iterates whose combined
-    step is smallest, taken when it lowers the objective. Gradients are affine in B, so they combine alike."""
-    n_tasks = coef.shape[0]
-    mix = _smallest_step(coefs)
-    for a in range(_MEMORY):
-        for t in range(n_tasks):
-            for i in range(head):
-                # Slot 0 belongs to no step's end, so it can hold the result.
-                coefs[0, t, i] = mix[a] * coefs[a + 1, t, i] + (coefs[0, t, i] if a > 0 else 0.0)
-                grads[0, t, i] = mix[a] * grads[a + 1, t, i] + (grads[0, t, i] if a > 0 else 0.0)
-    new = _objective(xty, grads[0], coefs[0], factors, head, alpha)
-    if new < _objective(xty, grad, coef, factors, head, alpha):
-        for t in range(n_tasks):
-            for i in range(head):
-                coef[t, i], grad[t, i] = coefs[0, t, i], grads[0, t, i]
-
-
-@njit(cache=True)
-def _smallest_step(coefs):
-    """Weights w, summing to one, of the steps d_a between iterates that minimise ‖Σ w_a d_a‖."""
-    products = np.zeros((_MEMORY, _MEMORY))
-    trace = 0.0
-    for a in range(_MEMORY):
-        for b in range(a + 1):
-            for t in range(coefs.shape[1]):
-                for i in range(coefs.shape[2]):
-                    step = coefs[a + 1, t, i] - coefs[a, t, i]
-                    products[a, b] += step * (coefs[b + 1, t, i] - coefs[b, t, i])
-            products[b, a] = products[a, b]
-        trace += products[a, a]
-    weights = np.ones(_MEMORY)
-    for a in range(_MEMORY):
-        products[a, a] += 1e-10 * trace + 1e-300
-    # Elimination without pivots is safe: the matrix is positive definite.
-    for a in range(_MEMORY):
-        for b in range(a + 1, _MEMORY):
-            ratio = products[b, a] / products[a, a]
-            weights[b] -= ratio * weights[a]
-            for c in range(a, _MEMORY):
-                products[b, c] -= ratio * products[a, c]
-    total = 0.0
-    for a in range(_MEMORY - 1, -1, -1):
-        for c in range(a + 1, _MEMORY):
-            weights[a] -= products[a, c] * weights[c]
-        weights[a] /= products[a, a]
-        total += weights[a]
-    for a in range(_MEMORY):
-        weights[a] /= total
-    return weights
-
-
-@njit(cache=True)
-def _objective(xty, grad, coef, factors, head, alpha):
-    """The objective less its constant ½ Σ y_tᵀy_t."""
-    value = 0.0
-    for t in range(coef.shape[0]):
-        for i in range(head):
-            value -= (xty[t, i] + grad[t, i]) * coef[t, i]
-    value /= 2
-    for i in range(head):
-        value += alpha * factors[i] * _norm(coef, i)
-    return value
-
-
-@njit(cache=True)
-def _minimise_block(slope, hess, threshold, block):
-    """block = argmin Σ_t ½ h_t b_t² − s_t b_t + threshold ‖b‖₂, by way of its norm ν.
-
-    b_t = s_t ν / (h_t ν + threshold), where ν solves 1/‖s/(hν + threshold)‖ = 1. The left side is concave and
-    nearly linear in ν, so Newton from a lower bound climbs to the root without overshooting, in one step when
-    all h_t agree.
+    With U the free and S the other features, G_SS − G_SU G_UU⁺ G_US and c_S − G_SU G_UU⁺ c_U are its moments.
     """
-    size, largest = 0.0, 0.0
-    for t in range(len(slope)):
-        size += slope[t] * slope[t]
-        largest = max(largest, hess[t])
-    size = np.sqrt(size)
-    if size <= threshold or largest == 0.0:
-        block[:] = 0.0
-        return
-    norm = (size - threshold) / largest
-    for _ in range(50):
-        square, curve = 0.0, 0.0
-        for t in range(len(slope)):
-            ratio = slope[t] / (hess[t] * norm + threshold)
-            square += ratio * ratio
-            curve += ratio * ratio * hess[t] / (hess[t] * norm + threshold)
-        length = np.sqrt(square)
-        increment = (length - 1.0) * square / curve
-        norm += increment
-        if increment <= 1e-15 * norm:
-            break
-    for t in range(len(slope)):
-        block[t] = slope[t] * norm / (hess[t] * norm + threshold)
-
-
-@njit(cache=True)
-def _gap(xty, yty, grad, coef, factors, head, last, alpha):
-    """Duality gap; the dual point is the residual, scaled to be feasible over the features below `last`."""
-    fit, rest, penalty, worst = 0.0, 0.0, 0.0, 0.0
-    for t in range(xty.shape[0]):
-        for i in range(head):
-            fit += xty[t, i] * coef[t, i]
-            rest += grad[t, i] * coef[t, i]
-    for i in range(head):
-        penalty += factors[i] * _norm(coef, i)
-    for j in range(last):
-        worst = max(worst, _norm(grad, j) / factors[j])
-    residual = max(yty - fit - rest, 0.0)
-    explained = yty - fit
-    scale = alpha / worst if worst > 0.0 else 1.0
-    if residual > 0.0:
-        scale = min(max(explained / residual, -scale), scale)
-    primal = residual / 2 + alpha * penalty
-    return primal - scale * explained + scale * scale * residual / 2
+    free, rest = np.flatnonzero(factors == 0), np.flatnonzero(factors)
+    inverse = np.stack([linalg.pinvh(g[np.ix_(free, free)]) for g in gram])
+    cross = gram[:, free][:, :, rest]
+    onto = inverse @ cross
+    free_xty = xty[:, free]
+    at_zero = np.einsum("tij,tj->ti", inverse[pattern], free_xty)
+    path = group_path(
+        gram[:, rest][:, :, rest] - cross.transpose(0, 2, 1) @ onto, pattern,
+        xty[:, rest] - np.einsum("tij,ti->tj", cross[pattern], at_zero),
+        max(yty - float(np.sum(free_xty * at_zero)), 0.0), alphas, penalty_factors=factors[rest],
+        start=None if start is None else np.asarray(start)[:, rest], **settings,
+    )  # fmt: skip
+    coef = np.empty((len(alphas), *xty.shape))
+    coef[:, :, rest] = path.coef
+    coef[:, :, free] = at_zero - np.einsum("tij,ktj->kti", onto[pattern], path.coef)
+    return path._replace(coef=coef)
 
 
 def lasso_paths(
@@ -335,6 +222,10 @@ def lasso_paths(
     yty: np.ndarray,
     alphas: np.ndarray,
     *,
+    penalty_factors: np.ndarray | None = None,
+    start: np.ndarray | None = None,
+    positive: bool = False,
+    ridge: float | np.ndarray = 0.0,
     tol: float = 1e-4,
     max_iter: int = 10_000,
 ) -> DescentPath:
@@ -348,7 +239,8 @@ def lasso_paths(
     yty : (q,) array
     alphas : (k, q) array
         Positive; column t is the path of task t.
-    tol, max_iter
+    ridge : float, (k, 1) or (k, q) array
+    penalty_factors, start, positive, tol, max_iter
         As in `group_path`, per task.
 
     Returns
@@ -357,11 +249,15 @@ def lasso_paths(
         With gap and n_iter (k, q) and null (q,).
     """
     n_tasks, n_features = xty.shape
-    coef = np.zeros((len(alphas), n_tasks, n_features))
+    coef, null = np.zeros((len(alphas), n_tasks, n_features)), np.zeros(n_tasks)
     only = np.zeros(1, dtype=np.int64)
     gap, n_iter = np.zeros(alphas.shape), np.zeros(alphas.shape, dtype=np.int64)
+    ridges = np.broadcast_to(np.asarray(ridge, dtype=float), alphas.shape)
     for t in range(n_tasks):
-        own = gram[pattern[t] : pattern[t] + 1]
-        path = group_path(own, only, xty[t : t + 1], float(yty[t]), alphas[:, t], tol=tol, max_iter=max_iter)
-        coef[:, t], gap[:, t], n_iter[:, t] = path.coef[:, 0], path.gap, path.n_iter
-    return DescentPath(coef, gap, np.asarray(yty) / 2, n_iter)
+        path = group_path(
+            gram[pattern[t] : pattern[t] + 1], only, xty[t : t + 1], float(yty[t]), alphas[:, t],
+            penalty_factors=penalty_factors, start=None if start is None else start[t : t + 1],
+            positive=positive, ridge=ridges[:, t], tol=tol, max_iter=max_iter,
+        )  # fmt: skip
+        coef[:, t], gap[:, t], n_iter[:, t], null[t] = path.coef[:, 0], path.gap, path.n_iter, path.null
+    return DescentPath(coef, gap, null, n_iter)
