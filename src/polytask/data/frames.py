@@ -89,7 +89,8 @@ def column(X: Any, name: str, what: str = "the table") -> np.ndarray:
         raise DataError(f"Column {name!r} was asked for by name, but {what} is not a data frame.")
     if name not in names:
         raise DataError(f"No column '{name}' in {what}.{suggest(name, names)}")
-    return series_values(nw.from_native(X, eager_only=True)[name])
+    # By position: pandas allows names that are not text.
+    return series_values(nw.from_native(X, eager_only=True)[:, names.index(name)])
 
 
 def series_values(series: Any) -> np.ndarray:

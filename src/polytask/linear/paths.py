@@ -1,27 +1,39 @@
-"""Coefficients at every point of a grid of penalties, in the data's units, from moments alone."""
+"""What solvers return, and coefficients along a grid of penalties in the data's units."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from polytask.linear.moments import Moments
 
+@dataclass(frozen=True)
+class Solution:
+    """What a solver returns for k grid points, in the units of its scaled problem.
 
-class Solution(NamedTuple):
-    """What a solver returns for k grid points: coef (k, q, p); the last three are None for closed forms.
-
-    gap and n_iter have k rows and a column per task where tasks are solved apart; null is the objective at
-    zero coefficients, which gaps are measured against.
+    Attributes
+    ----------
+    coef : (k, q, p) array
+    gap : array of k rows or None
+        Duality gaps, with a column per task where tasks are solved apart; None for closed forms.
+    null : float or array or None
+        What gaps are measured against: the objective at zero coefficients.
+    n_iter : array of k rows or None
+    intercept : (k, q) array or None
+        None where the means of the data give it.
+    learned : dict of str to array of k rows
+        What the model learns besides, by the name of its attribute without the underscore.
+    measure : str
+        What `gap` holds, as warnings call it.
     """
 
     coef: np.ndarray
     gap: np.ndarray | None = None
-    null: np.ndarray | None = None
+    null: float | np.ndarray | None = None
     n_iter: np.ndarray | None = None
+    intercept: np.ndarray | None = None
+    learned: dict[str, np.ndarray] = field(default_factory=dict)
+    measure: str = "duality gap"
 
 
 @dataclass(frozen=True)
@@ -33,7 +45,7 @@ class CoefPath:
     grid : (k, ...) array
     coef : (k, q, p) array
     intercept : (k, q) array
-    gap, null, n_iter
+    gap, null, n_iter, learned, measure
         See `Solution`; gaps are those of the scaled problem that was solved.
     """
 
@@ -41,63 +53,26 @@ class CoefPath:
     coef: np.ndarray
     intercept: np.ndarray
     gap: np.ndarray | None = None
-    null: np.ndarray | None = None
+    null: float | np.ndarray | None = None
     n_iter: np.ndarray | None = None
+    learned: dict[str, np.ndarray] = field(default_factory=dict)
+    measure: str = "duality gap"
 
+    @property
     def worst_gap(self) -> float:
-        """The largest duality gap relative to the objective at zero; 0 for closed forms."""
+        """The largest gap relative to the objective at zero; 0 for closed forms."""
         if self.gap is None or self.null is None or self.gap.size == 0:
             return 0.0
-        return float(np.max(self.gap / np.where(self.null > 0, self.null, 1.0)))
+        return float(np.max(self.gap / np.where(np.asarray(self.null) > 0, self.null, 1.0)))
 
-
-class Scaling(NamedTuple):
-    """How the data are transformed before the penalty applies."""
-
-    fit_intercept: bool = True
-    standardize: bool = False
-    scale_targets: bool = False
-
-    def scales(self, moments: Moments) -> tuple[np.ndarray, np.ndarray]:
-        """Divisors of the features (p,) and of the targets (q,)."""
-        x_scale, y_scale = np.ones(moments.n_features), np.ones(moments.n_tasks)
-        if self.standardize:
-            x_scale = _root_or_one(moments.variance)
-        if self.scale_targets:
-            y_scale = _root_or_one(moments.target_variance)
-        return x_scale, y_scale
-
-    def apply(self, moments: Moments) -> Moments:
-        """The moments that the solver sees."""
-        return (moments if self.fit_intercept else moments.about_zero()).scaled(*self.scales(moments))
-
-
-def coef_path(
-    solve: Callable[[Moments, np.ndarray], Solution], moments: Moments, grid: np.ndarray, scaling: Scaling
-) -> CoefPath:
-    """Solve on scaled moments and bring the coefficients back to the data's units."""
-    scaled = scaling.apply(moments)
-    solution = solve(scaled, grid)
-    x_scale, y_scale = scaling.scales(moments)
-    # Eigenbases leave rounding error where a feature is constant everywhere.
-    coef = solution.coef * (y_scale[:, None] / x_scale) * (scaled.variance > 0)
-    intercept = np.zeros(coef.shape[:2])
-    if scaling.fit_intercept:
-        x_mean, y_mean = _task_means(moments)
-        intercept = y_mean - np.einsum("ktj,tj->kt", coef, x_mean)
-    return CoefPath(grid, coef, intercept, solution.gap, solution.null, solution.n_iter)
-
-
-def _task_means(moments: Moments) -> tuple[np.ndarray, np.ndarray]:
-    """Means per task; a task without labels borrows those of all labels, so that it can be predicted."""
-    x_mean, y_mean, weight = moments.x_mean[moments.pattern], moments.y_mean, moments.task_weight
-    unlabelled = weight == 0
-    if unlabelled.any() and not unlabelled.all():
-        x_mean = np.where(unlabelled[:, None], weight @ x_mean / weight.sum(), x_mean)
-        y_mean = np.where(unlabelled, weight @ y_mean / weight.sum(), y_mean)
-    return x_mean, y_mean
-
-
-def _root_or_one(variance: np.ndarray) -> np.ndarray:
-    """Standard deviations; 1 for what does not vary, which then keeps its zero coefficient."""
-    return np.sqrt(np.where(variance > 0, variance, 1.0))
+    def end(self) -> CoefPath:
+        """The last grid point alone."""
+        null = None if self.null is None else np.asarray(self.null)
+        per_point = (
+            null is not None and self.gap is not None and null.ndim > 0 and null.shape == self.gap.shape
+        )
+        return CoefPath(
+            self.grid[-1:], self.coef[-1:], self.intercept[-1:], None if self.gap is None else self.gap[-1:],
+            null[-1:] if null is not None and per_point else null, None if self.n_iter is None else self.n_iter[-1:],
+            {name: values[-1:] for name, values in self.learned.items()}, self.measure,
+        )  # fmt: skip

@@ -11,12 +11,43 @@ from polytask.errors import SettingError
 
 def check_penalty(values: Any, name: str, *, positive: bool) -> np.ndarray:
     """Penalties as floats; refuses what is not finite, negative, or zero where a positive one is needed."""
-    numbers = np.asarray(values, dtype=float)
+    numbers = _numbers(values, name)
     bad = ~np.isfinite(numbers) | ((numbers <= 0) if positive else (numbers < 0))
     if np.any(bad):
         wanted = "positive (for no penalty use TaskRidge with alpha=0)" if positive else "zero or more"
         raise SettingError(f"{name} must be {wanted}; got {numbers[bad].flat[0]:g}.")
     return numbers
+
+
+def one_penalty(value: Any, name: str, *, positive: bool) -> float:
+    """One penalty for all tasks."""
+    numbers = check_penalty(value, name, positive=positive)
+    if numbers.ndim:
+        raise SettingError(f"{name} must be one number for all tasks, got shape {numbers.shape}.")
+    return float(numbers)
+
+
+def shares(values: Any, name: str, meaning: str) -> np.ndarray:
+    """A list of numbers between 0 and 1; `meaning` says what the ends are."""
+    numbers = _numbers(values, name)
+    if numbers.ndim != 1 or numbers.size == 0 or not np.all((numbers >= 0) & (numbers <= 1)):
+        raise SettingError(f"{name} must lie between {meaning}; got {values!r}.")
+    return numbers
+
+
+def check_factors(values: Any, n_features: int) -> np.ndarray:
+    """Penalty factors (p,) of zero or more; None means ones."""
+    if values is None:
+        return np.ones(n_features)
+    factors = _numbers(values, "penalty_factors")
+    if factors.shape != (n_features,):
+        raise SettingError(
+            f"penalty_factors needs one number for each of the {n_features} features, got shape {factors.shape}."
+        )
+    bad = np.flatnonzero(~np.isfinite(factors) | (factors < 0))
+    if len(bad):
+        raise SettingError(f"penalty_factors must be zero or more; feature {bad[0]} has {factors[bad[0]]:g}.")
+    return factors
 
 
 def alpha_list(values: Any, name: str, *, positive: bool) -> np.ndarray:
@@ -44,6 +75,18 @@ def grid_per_task(alphas: np.ndarray, n_tasks: int) -> np.ndarray:
 
 def check_relax(value: Any) -> float:
     """The weight of the penalised coefficients, between 0 and 1."""
-    if not 0.0 <= value <= 1.0:
+    number = _numbers(value, "relax")
+    if number.ndim or not 0.0 <= number <= 1.0:
         raise SettingError(f"relax must lie between 0 and 1; got {value!r}.")
-    return float(value)
+    return float(number)
+
+
+def _numbers(values: Any, name: str) -> np.ndarray:
+    """Floats; refuses text, None and lists of unequal lengths."""
+    try:
+        kind = np.asarray(values).dtype.kind
+        if kind in "US" or values is None:
+            raise TypeError
+        return np.asarray(values, dtype=float)
+    except (TypeError, ValueError):
+        raise SettingError(f"{name} must be made of numbers; got {values!r}.") from None

@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 from polytask.balancing import Balancer
 from polytask.data import TaskData, default_preprocessing, frames
 from polytask.data.checks import check_same_columns
+from polytask.data.long_tables import as_values, long_data, task_column_of
 from polytask.data.taskdata import task_labels
 from polytask.errors import DataError, SettingError
 from polytask.networks.base import NetworkEstimator, SharingSpec
@@ -21,13 +22,10 @@ from polytask.networks.scoring import mean_score
 from polytask.networks.state import from_state, to_state
 from polytask.networks.tables import (
     as_table,
-    as_values,
     decided,
     frame_type,
     is_finite_matrix,
-    long_data,
     target_columns,
-    task_column_of,
     with_text_names,
 )
 from polytask.sharing import Sharing

@@ -1,4 +1,4 @@
-"""Between the caller's tables and task data: long form, target columns, predictions in the caller's type."""
+"""Between the caller's tables and task data: target columns, predictions in the caller's type."""
 
 from __future__ import annotations
 
@@ -9,68 +9,11 @@ import narwhals as nw
 import numpy as np
 import scipy.sparse as sp
 
-from polytask.data import TaskData, frames
+from polytask.data import frames
+from polytask.data.long_tables import as_values
 from polytask.data.targets import decode
-from polytask.errors import DataError, SettingError
+from polytask.errors import DataError
 from polytask.tasks import Task
-
-#: Names of columns that long tables get while they are read; not names that a user's table is likely to have.
-_TARGET, _WEIGHT = "__target__", "__weight__"
-
-
-def long_data(
-    X: Any, y: Any, task_column: str | int, tasks: Sequence[Task] | None, sample_weight: Any
-) -> TaskData:
-    """Task data from a table whose `task_column` says which task a row belongs to, and one target."""
-    X = frames.check_table(X)
-    values = as_values(y)
-    if values.ndim != 1 or len(values) != X.shape[0]:
-        raise DataError(
-            f"With task_column, y must be flat with a value per row of X ({X.shape[0]}), got {values.shape}."
-        )
-    if isinstance(task_column, int):
-        return _long_array(X, values, task_column, tasks, sample_weight)
-    if not frames.is_frame(X):
-        raise SettingError(
-            f"task_column={task_column!r} names a column, but X is no data frame; give its position."
-        )
-    frame = nw.from_native(X, eager_only=True)
-    columns = {_TARGET: values.tolist()}
-    if sample_weight is not None:
-        columns[_WEIGHT] = as_values(sample_weight).tolist()
-    extra = nw.from_dict(columns, backend=frame.implementation)
-    if hasattr(X, "index"):
-        extra = nw.from_native(extra.to_native().set_axis(X.index), eager_only=True)
-    whole = nw.concat([frame, extra], how="horizontal").to_native()
-    return TaskData.from_long(
-        whole, task_column, _TARGET, tasks, sample_weight=None if sample_weight is None else _WEIGHT
-    )
-
-
-def _long_array(
-    X: np.ndarray, y: np.ndarray, column: int, tasks: Sequence[Task] | None, sample_weight: Any
-) -> TaskData:
-    if sp.issparse(X):
-        raise SettingError("A sparse X cannot hold the task column; use TaskData.from_dict.")
-    if sample_weight is not None:
-        raise SettingError("sample_weight with a task column needs X as a data frame.")
-    names = np.array(
-        [str(int(v)) if isinstance(v, float) and v.is_integer() else str(v) for v in X[:, column].tolist()]
-    )
-    features = np.delete(X, column, axis=1)
-    tables = {name: (features[names == name], y[names == name]) for name in dict.fromkeys(names.tolist())}
-    return TaskData.from_dict(tables, tasks)
-
-
-def task_column_of(X: Any, column: str | int | None) -> np.ndarray:
-    """The task of every row of a table given to predict."""
-    if isinstance(column, int):
-        return np.asarray(X)[:, column]
-    if not frames.is_frame(X):
-        raise DataError(
-            f"Predicting each row for its own task needs a data frame with the column '{column}'."
-        )
-    return frames.column(X, str(column), "X")
 
 
 def target_columns(y: Any, names: Sequence[str]) -> dict[str, np.ndarray]:
@@ -89,11 +32,6 @@ def target_columns(y: Any, names: Sequence[str]) -> dict[str, np.ndarray]:
     if missing:
         raise DataError(f"y lacks the target '{missing[0]}'.{frames.suggest(missing[0], list(table))}")
     return {name: table[name] for name in names}
-
-
-def as_values(y: Any) -> np.ndarray:
-    """A column as an array."""
-    return frames.series_values(y) if frames.is_series(y) else np.asarray(y)
 
 
 def decided(task: Task, prediction: np.ndarray) -> dict[str, np.ndarray]:

@@ -121,3 +121,56 @@ def test_penalties_of_the_paper():
 def test_sharing_outside_its_range_is_refused(sharing):
     with pytest.raises(SettingError, match="sharing must lie between 0"):
         MeanRegularized(sharing=sharing).fit(*wide_problem())
+
+
+def classes(Y, seed=0):
+    """Two classes, missing where Y is."""
+    noise = np.random.default_rng(seed).normal(size=Y.shape) * np.nanstd(Y, axis=0)
+    return np.where(np.isnan(Y), np.nan, Y + noise > np.nanmean(Y, axis=0))
+
+
+@pytest.mark.parametrize("sharing", [0.0, 0.4, 0.9])
+def test_logistic_loss_minimises_the_papers_objective(sharing):
+    X, Y = wide_problem(n=30, p=4, missing=0.3)
+    labels, first_second = classes(Y), evgeniou_pontil_penalties(2.0, sharing, 3)
+    known = ~np.isnan(labels)
+
+    def objective(coef, intercept):
+        mean, z = coef.mean(axis=0), X @ coef.T + intercept
+        loss = np.where(known, np.logaddexp(0, z) - np.nan_to_num(labels) * z, 0).sum()
+        first, second = first_second
+        return loss + first / 2 * mean @ mean + second / 6 * ((coef - mean) ** 2).sum()
+
+    best = minimize(
+        lambda x: objective(x[:12].reshape(3, 4), x[12:]), np.zeros(15), method="BFGS", options={"gtol": 1e-7}
+    )
+    fitted = MeanRegularized(2.0, sharing, loss="logistic", tol=1e-12).fit(X, labels)
+    np.testing.assert_allclose(fitted.coef_.ravel(), best.x[:12], atol=1e-3)
+    assert objective(fitted.coef_, fitted.intercept_) <= best.fun + 1e-9
+
+
+@pytest.mark.parametrize("positive", [False, True])
+def test_full_sharing_of_a_logistic_loss_is_one_vector_and_the_limit_is_smooth(positive):
+    X, Y = wide_problem(missing=0.3)
+    model = MeanRegularized(2.0, 1.0, loss="logistic", positive=positive, tol=1e-10, max_iter=100_000)
+    shared = model.fit(X, classes(Y)).coef_
+    assert np.ptp(shared, axis=0).max() < 1e-12
+    almost = model.set_params(sharing=1 - 1e-6).fit(X, classes(Y)).coef_
+    np.testing.assert_allclose(almost, shared, atol=1e-4)
+
+
+@pytest.mark.parametrize("sharing", [0.3, 1.0])
+def test_positive_coefficients_meet_the_optimality_conditions(sharing):
+    X, Y = wide_problem(missing=0.3)
+    fitted = MeanRegularized(2.0, sharing, positive=True, tol=1e-10, max_iter=100_000).fit(X, Y)
+    coef = fitted.coef_
+    assert coef.min() == 0
+    first, second = evgeniou_pontil_penalties(2.0, sharing, 3)
+    slope = np.where(np.isnan(Y), 0, Y - fitted.predict(X)).T @ X - first / 9 * coef.sum(axis=0)
+    if sharing < 1:
+        slope -= second / 3 * (coef - coef.mean(axis=0))
+    else:
+        # What pulls the tasks apart is forbidden; only their common direction must be at rest.
+        slope = np.broadcast_to(slope.mean(axis=0), slope.shape)
+    assert np.abs(slope[coef > 0]).max() < 1e-3
+    assert slope[coef == 0].max() < 1e-3

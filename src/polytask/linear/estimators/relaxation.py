@@ -8,12 +8,28 @@ Hastie, T., Tibshirani, R., Tibshirani, R. (2020). Best subset, forward stepwise
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 
+from polytask.errors import SettingError
 from polytask.linear.moments import Moments
+from polytask.linear.penalty import check_relax
+
+if TYPE_CHECKING:
+    from polytask.linear.problem import Problem
 
 #: Ridge of the refit on features of unit scale: keeps supports with collinear features solvable.
 _RIDGE = 1e-8
+
+
+def check_relaxable(model: Any, problem: Problem) -> None:
+    """Refuse to relax where the refit would not be plain least squares."""
+    if check_relax(model.relax) < 1 and (problem.loss != "squared" or problem.positive):
+        what = "positive=True" if problem.positive else f"loss={problem.loss!r}"
+        raise SettingError(
+            f"{type(model).__name__} can't take relax={model.relax:g} with {what}: set relax=1."
+        )
 
 
 def relax(moments: Moments, coef: np.ndarray, penalised: float) -> np.ndarray:
