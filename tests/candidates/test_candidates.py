@@ -117,3 +117,14 @@ def test_users_estimators_and_wrong_names():
         named_candidates([("svm", SVC())])
     with pytest.raises(SettingError, match="A candidate is a name"):
         named_candidates([3])
+
+
+def test_linear_models_by_their_own_names_take_part_where_they_can():
+    X, Y = np.random.default_rng(0).normal(size=(40, 3)), np.random.default_rng(1).normal(size=(40, 2))
+    wide = TaskData.from_wide(X, Y)
+    own = TaskData.from_dict({"a": (X[:20], Y[:20, 0]), "b": (X[20:], Y[20:, 1])})
+    errors, low_rank, alone = named_candidates(["MRCE", "trace norm", "elastic net"])
+    assert [low_rank.role, alone.role] == ["sharing", "single"]
+    assert errors.applies(wide)
+    assert not errors.applies(own)
+    assert low_rank.applies(own)

@@ -24,7 +24,7 @@ from polytask.candidates.pooled import Pooled
 from polytask.candidates.task_deviations import TaskDeviations
 from polytask.data import frames
 from polytask.errors import SettingError
-from polytask.linear import GroupLasso, MeanRegularized, TaskLasso, TaskRidge
+from polytask.linear import LINEAR_MODELS, GroupLasso, MeanRegularized, TaskLasso, TaskRidge
 from polytask.tasks import Task
 
 _FOREST: list[dict[str, Any]] = [
@@ -114,7 +114,9 @@ def default_candidates() -> list[Candidate]:
 
 
 def named_candidates(models: Iterable[Any] | None) -> list[Candidate]:
-    """Candidates from names of the catalogue or of `polytask.sharing.SHARINGS`, `Candidate`s and (name, estimator).
+    """Candidates from names, `Candidate`s and (name, estimator) pairs.
+
+    Names are those of the catalogue, of `polytask.linear.LINEAR_MODELS` and of `polytask.sharing.SHARINGS`.
 
     Raises
     ------
@@ -133,7 +135,7 @@ def _one(model: Any, catalogue: dict[str, Candidate]) -> Candidate:
     if isinstance(model, Candidate):
         return model
     if isinstance(model, str):
-        return catalogue[model] if model in catalogue else _architecture(model, catalogue)
+        return catalogue[model] if model in catalogue else _further(model, catalogue)
     if isinstance(model, tuple) and len(model) == 2 and isinstance(model[0], str):
         return PerTask(model[0], model[1])
     if isinstance(model, BaseEstimator):
@@ -143,13 +145,17 @@ def _one(model: Any, catalogue: dict[str, Candidate]) -> Candidate:
     )
 
 
-def _architecture(name: str, catalogue: dict[str, Candidate]) -> Candidate:
-    """Any architecture of networks by its own name, with the settings that all networks try."""
+def _further(name: str, catalogue: dict[str, Candidate]) -> Candidate:
+    """Any other linear model or architecture of networks by its own name."""
+    if name in LINEAR_MODELS:
+        model = LINEAR_MODELS[name].fixed
+        return Linear(name, "single" if model.penalty_per_task else "sharing", model, model.penalties)
     from polytask.sharing import SHARINGS  # loads torch, which the others do without
 
-    known = [*SHARINGS, "adaptive"]
-    if name not in known:
-        raise SettingError(f"No candidate '{name}'.{frames.suggest(name, [*catalogue, *known])}")
+    architectures = [*SHARINGS, "adaptive"]
+    if name not in architectures:
+        known = [*catalogue, *LINEAR_MODELS, *architectures]
+        raise SettingError(f"No candidate '{name}'.{frames.suggest(name, known)}")
     return Network(name, "single" if name == "single" else "sharing", name, _NETWORK)
 
 

@@ -12,6 +12,7 @@ from polytask.data import TaskData
 from polytask.evaluation.folds import Fold
 from polytask.linear import LabelledTable, Moments, cv_errors, fold_moments
 from polytask.linear.paths import CoefPath
+from polytask.linear.selection import cv_errors_of_rows
 from polytask.tasks import Task
 
 #: Inner validation needs no more of a path than this; finer ones change no choice.
@@ -48,7 +49,7 @@ class Linear(Candidate):
         return task.kind == "regression"
 
     def applies(self, data: TaskData) -> bool:
-        return self.role == "single" or len(data.tasks) > 1
+        return (self.role == "single" or len(data.tasks) > 1) and self._takes(data)
 
     def settings(self, data: TaskData, n: int) -> list[Any]:
         return []  # the path takes their place
@@ -56,20 +57,28 @@ class Linear(Candidate):
     def tune(self, data: TaskData, folds: Sequence[Fold], seed: int, n_settings: int) -> Tuned:
         table = LabelledTable.from_task_data(data)
         model = self._path_model()
-        grid = model.default_grid(Moments.from_table(table), self.points)
+        from_rows = model._wants_rows(table)
+        grid = model.default_grid(table if from_rows else Moments.from_table(table), self.points)
         fitted: list[CoefPath] = []
 
-        def path(moments: Moments, points: np.ndarray) -> CoefPath:
-            fitted.append(model.coef_path(moments, points))
+        def path(part: Moments | LabelledTable, points: np.ndarray) -> CoefPath:
+            fitted.append(model.coef_path(part, points))
             return fitted[-1]
 
-        errors = cv_errors(path, fold_moments(table, list(folds)), grid)
-        model._warn_if_unconverged(errors.worst_gap, " in inner validation")
+        if from_rows:
+            errors = cv_errors_of_rows(path, table, list(folds), grid, model.loss)
+        else:
+            errors = cv_errors(path, fold_moments(table, list(folds)), grid)
+        model._warn_if_unconverged(errors, " in inner validation")
         best = errors.choose_per_task() if model.penalty_per_task else errors.choose_jointly()
         return Tuned(self._setting(grid, best), _losses_at(best, data, folds, fitted))
 
     def fit(self, data: TaskData, setting: Any, seed: int) -> TaskModel:
         return self.model(standardize=True, **setting).fit(data)
+
+    def _takes(self, data: TaskData) -> bool:
+        """Whether the model can be fitted on data of this form."""
+        return data.form == "wide" or not self.model().can.own_rows
 
     def _path_model(self) -> Any:
         model = self.model(standardize=True)
