@@ -18,6 +18,7 @@ ROOT = Path(__file__).parents[1]
 README, CONTRIBUTING = (ROOT / name for name in ("README.md", "CONTRIBUTING.md"))
 BALANCING = ROOT / "docs" / "balancing.md"
 SHARING = ROOT / "docs" / "sharing.md"
+LINEAR = ROOT / "docs" / "linear.md"
 
 
 def blocks(path, language):
@@ -28,7 +29,7 @@ def blocks(path, language):
     ("path", "k"),
     [
         (path, k)
-        for path in (README, CONTRIBUTING, BALANCING, SHARING)
+        for path in (README, CONTRIBUTING, BALANCING, SHARING, LINEAR)
         for k in range(len(blocks(path, "python")))
     ],
     ids=lambda value: getattr(value, "stem", value),
