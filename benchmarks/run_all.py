@@ -18,6 +18,11 @@ HERE = Path(__file__).parent
 NAMES = (
     "verdicts",
     "compare_tabular",
+    "linear_path",
+    "linear_moments",
+    "linear_mrrce",
+    "linear_real",
+    "linear_recovery",
     "balancing_step",
     "multimnist",
     "sharing_speed",
