@@ -135,12 +135,11 @@ def main() -> None:
     result = Result("linear_recovery", seeds)
     makers = regressors(n_alphas=8)
     makers.pop("pooled ridge")
-    jobs = [(truth, seed) for truth in TRUTHS for seed in seeds]
-    done = Parallel(options.jobs)(delayed(_one)(truth, seed, makers) for truth, seed in jobs)
     for truth, (_, own) in TRUTHS.items():
-        runs = [figures for (name, _), figures in zip(jobs, done) if name == truth]
+        runs = Parallel(options.jobs)(delayed(_one)(truth, seed, makers) for seed in seeds)
         _report(result, truth, own, runs)
-    result.write(options.json)
+        # A run that is stopped leaves the truths it has finished.
+        result.write(options.json)
 
 
 def _one(truth: str, seed: int, makers: dict[str, Callable[[], Any]]) -> dict[str, dict[str, float]]:
